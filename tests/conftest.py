@@ -1,0 +1,41 @@
+"""Fixtures that the whole suite shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from curation.workspace import Workspace
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real data and the tiny model; absent on a user's machine, never absent in CI."""
+    folder = Path(os.environ.get("WINNOW_TEST_DATA", Path(__file__).parent.parent.parent / "shared")).resolve()
+    if not (folder / "data" / "README.md").is_file():
+        reason = f"no shared test data at {folder}; set WINNOW_TEST_DATA to its folder"
+        if os.environ.get("WINNOW_REQUIRE_ALL"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_lm(shared: Path) -> Path:
+    """A real causal LM of 5.9 M parameters in the standard format."""
+    return shared / "models" / "tiny-lm"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A fresh, empty workspace."""
+    from curation.workspace import Workspace
+
+    return Workspace(tmp_path / "workspace")
