@@ -274,6 +274,21 @@ class RunConfig(Options):
     experiment: ExperimentConfig | None = option(None, "Fine-tuning and evaluation; none stops at the selection.")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ProjectSettings(Options):
+    """What a project has chosen so far; its data sets and its overrides are kept beside it."""
+
+    model: ModelConfig | None = option(None, "The base model.")
+    representation: RepresentationConfig = option(RepresentationConfig(), "The representation computed next.")
+    warmup: WarmupConfig = option(WarmupConfig(), "LESS's warmup.")
+    active: str = option("", "Key of the representation that is shown; empty means the newest.")
+    selection: SelectionConfig = option(
+        SelectionConfig(), "Selector and budget; pins and bans come from the overrides."
+    )
+    experiment: ExperimentConfig = option(ExperimentConfig(), "Fine-tuning and evaluation.")
+    demo: bool = option(False, "The project that comes with Winnow.")
+
+
 def read_config(path: Path) -> RunConfig:
     """Read a run's config; older schema versions are migrated, relative data paths are taken from the file's folder.
 
