@@ -1,0 +1,258 @@
+"""Data sets of a workspace: which project uses which, their rows by id or by page, and uploaded files.
+
+Rows are Parquet in the artefact ``dataset/<key>`` (`rows.parquet`, `rejects.parquet`, `tags.parquet`), written by
+`curation.data` and read here: whole through Arrow in batches, a page at a time through DuckDB, which touches only the
+columns and row groups that the page needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from sqlmodel import Session, col, select, update
+
+from curation.artefacts import ArtefactStore
+from curation.data.rows import Example
+from curation.database import storage_errors
+from curation.errors import WorkspaceError
+from curation.tables import DatasetRow, Project
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DATASET = "dataset"
+_BATCH = 1024
+_COLUMNS = ("row", "id", "group", "source", "licence", "user_id", "line", "n_chars")
+
+
+class _Report(Protocol):
+    @property
+    def accepted(self) -> int: ...
+    @property
+    def rejected(self) -> int: ...
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+class DatasetStore(ArtefactStore):
+    """The part of a workspace that keeps data sets."""
+
+    def add_dataset(
+        self, project_id: str, role: str, name: str, key: str, report: _Report, config: dict[str, Any] | None = None
+    ) -> DatasetRow:
+        """Let a project use the data set `key` in a role (pool, queries, tests) and make it the active one there."""
+        self.artefact(DATASET, key)
+        row = DatasetRow(
+            project_id=project_id,
+            role=role,
+            key=key,
+            name=name,
+            n_rows=report.accepted,
+            n_rejected=report.rejected,
+            config=json.dumps(config or {}),
+            report=json.dumps(report.to_dict()),
+        )
+        with self.write() as session:
+            if session.get(Project, project_id) is None:
+                raise WorkspaceError(f"there is no project {project_id!r}; create it first")
+            session.merge(row)
+            session.flush()
+            _activate(session, project_id, role, key)
+        return row
+
+    def dataset(self, project_id: str, role: str) -> DatasetRow | None:
+        """Return the active data set of a role, or None."""
+        with self.read() as session:
+            return session.exec(
+                select(DatasetRow).where(
+                    DatasetRow.project_id == project_id, DatasetRow.role == role, col(DatasetRow.active)
+                )
+            ).first()
+
+    def datasets(self, project_id: str) -> list[DatasetRow]:
+        """List all data sets of a project, newest first."""
+        query = select(DatasetRow).where(DatasetRow.project_id == project_id).order_by(col(DatasetRow.created).desc())
+        with self.read() as session:
+            return list(session.exec(query))
+
+    def activate(self, project_id: str, role: str, key: str) -> None:
+        """Make `key` the data set that the project uses in the role."""
+        with self.write() as session:
+            if session.get(DatasetRow, (project_id, role, key)) is None:
+                raise WorkspaceError(
+                    f"project {project_id!r} has no data set {key} as {role}; load it on the Data page first"
+                )
+            _activate(session, project_id, role, key)
+
+    def rows_path(self, key: str) -> Path:
+        """Return the data set's Parquet file of rows."""
+        return self.artefact(DATASET, key) / "rows.parquet"
+
+    def iter_examples(self, key: str) -> Iterator[Example]:
+        """Yield the rows in order, in bounded memory."""
+        from pyarrow.parquet import ParquetFile
+
+        from curation.data.validation import example_from_row
+
+        with ParquetFile(self.rows_path(key)) as file:
+            for batch in file.iter_batches(batch_size=_BATCH):
+                for row in batch.to_pylist():
+                    yield example_from_row(row)
+
+    def examples(self, key: str) -> list[Example]:
+        """Return all rows in order."""
+        return list(self.iter_examples(key))
+
+    def ids(self, key: str) -> list[str]:
+        """Return the ids of all rows in order."""
+        import pyarrow.parquet as pq
+
+        ids: list[str] = pq.read_table(self.rows_path(key), columns=["id"]).column("id").to_pylist()
+        return ids
+
+    def count(self, key: str, *, search: str = "", where: dict[str, Any] | None = None) -> int:
+        """Return how many rows match; see `page`."""
+        source, values = self._matching(key, search, where or {})
+        return int(_duckdb(f"SELECT count(*) AS n {source}", values)["n"].iloc[0])
+
+    def page(
+        self,
+        key: str,
+        *,
+        offset: int = 0,
+        limit: int = 50,
+        search: str = "",
+        where: dict[str, Any] | None = None,
+        order: str = "",
+        ids: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return one page of rows.
+
+        Parameters
+        ----------
+        key : str
+            Data set.
+        offset, limit : int
+            Which of the matching rows.
+        search : str
+            Words that the conversation must hold as they stand, upper and lower case alike.
+        where : dict
+            Column → value, or list of allowed values; ``"tag"`` asks for a tag of the quality check.
+        order : str
+            Column to sort by, ``-`` before it for falling order; else the data set's order, or that of `ids`.
+        ids : sequence of str, optional
+            Only these rows.
+
+        Returns
+        -------
+        DataFrame
+            The file's columns, ``row`` (position in the data set) and ``tags`` (list).
+        """
+        source, values = self._matching(key, search, where or {})
+        by = "row"
+        wanted = None
+        if ids is not None:
+            import pandas as pd
+
+            wanted = pd.DataFrame({"wanted_id": pd.Series(list(ids), dtype="object"), "rank": range(len(ids))})
+            source = source.replace("WHERE", "JOIN wanted ON id = wanted_id WHERE")
+            by = "rank"
+        if order:
+            by = f'"{_column(order.removeprefix("-"))}" {"DESC" if order.startswith("-") else "ASC"} NULLS LAST, {by}'
+        exclude = "EXCLUDE (wanted_id, rank)" if ids is not None else ""
+        query = f"SELECT * {exclude} {source} ORDER BY {by} LIMIT ? OFFSET ?"
+        return _duckdb(query, [*values, limit, offset], wanted)
+
+    def rejects(self, key: str, offset: int = 0, limit: int = 50) -> pd.DataFrame:
+        """Return a page of the rejected rows: line (1-based), reason and the row as it stood."""
+        path = self.artefact(DATASET, key) / "rejects.parquet"
+        query = "SELECT line, reason, raw FROM read_parquet(?) ORDER BY line LIMIT ? OFFSET ?"
+        return _duckdb(query, [str(path), limit, offset])
+
+    def rejects_file(self, key: str, path: Path) -> Path:
+        """Write all rejected rows to `path` as JSON lines and return it."""
+        from pyarrow.parquet import ParquetFile
+
+        with (
+            ParquetFile(self.artefact(DATASET, key) / "rejects.parquet") as file,
+            path.open("w", encoding="utf-8") as out,
+        ):
+            for batch in file.iter_batches(batch_size=_BATCH, columns=["line", "reason", "raw"]):
+                out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in batch.to_pylist())
+        return path
+
+    def store_upload(self, name: str, data: bytes | IO[bytes]) -> Path:
+        """Keep an uploaded file under ``uploads/<hash>/<name>``; the same bytes are kept once.
+
+        Raises
+        ------
+        WorkspaceError
+            If the disk is full or not writable.
+        """
+        uploads = self.root / "uploads"
+        stream = io.BytesIO(data) if isinstance(data, bytes) else data
+        safe = re.sub(r"[^\w.-]+", "_", Path(name.replace("\\", "/")).name).lstrip(".") or "upload"
+        with storage_errors(self.root):
+            uploads.mkdir(exist_ok=True)
+            part = uploads / f"{uuid.uuid4().hex}.part"
+            try:
+                digest = hashlib.sha256()
+                with part.open("xb") as out:
+                    while chunk := stream.read(1 << 20):
+                        digest.update(chunk)
+                        out.write(chunk)
+                path = uploads / digest.hexdigest()[:16] / safe
+                path.parent.mkdir(exist_ok=True)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        return path
+
+    def _matching(self, key: str, search: str, where: dict[str, Any]) -> tuple[str, list[Any]]:
+        """Return ``FROM … WHERE …`` and its values; names of columns are checked, values are never in the text."""
+        path = self.rows_path(key)
+        values: list[Any] = [str(path)]
+        rows = "SELECT * RENAME (file_row_number AS row) FROM read_parquet(?, file_row_number=true)"
+        tags = path.with_name("tags.parquet")
+        if tags.is_file():
+            rows = f"SELECT * REPLACE (coalesce(tags, []) AS tags) FROM ({rows}) LEFT JOIN read_parquet(?) USING (id)"
+            values.append(str(tags))
+        else:
+            rows = f"SELECT *, []::VARCHAR[] AS tags FROM ({rows})"
+        conditions = ["true"]
+        if search:
+            conditions.append("contains(lower(array_to_string([m.content FOR m IN messages], ' ')), lower(?))")
+            values.append(search)
+        for name, value in where.items():
+            allowed = list(value) if isinstance(value, list | tuple | set) else [value]
+            test = "list_has_any(tags, ?)" if name == "tag" else f'list_contains(?, "{_column(name)}")'
+            conditions.append(test)
+            values.append(allowed)
+        return f"FROM ({rows}) WHERE {' AND '.join(conditions)}", values
+
+
+def _activate(session: Session, project_id: str, role: str, key: str) -> None:
+    here = (col(DatasetRow.project_id) == project_id, col(DatasetRow.role) == role)
+    session.exec(update(DatasetRow).where(*here).values(active=col(DatasetRow.key) == key))
+
+
+def _column(name: str) -> str:
+    if name not in _COLUMNS:
+        raise WorkspaceError(f"rows can't be filtered or sorted by {name!r}; expected one of: {', '.join(_COLUMNS)}")
+    return name
+
+
+def _duckdb(query: str, values: list[Any], wanted: pd.DataFrame | None = None) -> pd.DataFrame:
+    import duckdb
+
+    with duckdb.connect() as connection:  # its own in-memory database: safe from any thread
+        if wanted is not None:
+            connection.register("wanted", wanted)
+        frame: pd.DataFrame = connection.execute(query, values).df()
+    return frame
