@@ -11,7 +11,18 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from curation.errors import DataError
+
 ROLES = ("system", "user", "assistant", "tool")
+
+
+class RowError(DataError):
+    """One row can't be used; `reason` says why, `row` which (empty where the caller knows its line)."""
+
+    def __init__(self, reason: str, row: str = "") -> None:
+        super().__init__(f"row {row}: {reason}" if row else reason)
+        self.reason = reason
+        self.row = row
 
 
 @dataclass(frozen=True, slots=True)
