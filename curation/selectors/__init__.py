@@ -1,0 +1,19 @@
+"""Similarity + budget → subset. Arrays only: no files, no models.
+
+A new selector is one file here and one line in `registry`.
+"""
+
+from curation.registry import Registry
+from curation.selectors.base import Budget, Overrides, Problem, Selector, Subset
+
+registry: Registry[Selector] = Registry(
+    "selector",
+    {
+        "round_robin": "curation.selectors.round_robin:RoundRobin",
+        "doubly_greedy": "curation.selectors.doubly_greedy:DoublyGreedy",
+        "random": "curation.selectors.random:Random",
+    },
+)
+create = registry.create
+
+__all__ = ["Budget", "Overrides", "Problem", "Selector", "Subset", "create", "registry"]
