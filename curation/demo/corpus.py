@@ -1,0 +1,82 @@
+"""Plain text for pretraining: the skills' operations at work in declarative sentences, prose, and a little small talk.
+
+Nothing here asks for a skill. The words of the requests do occur, in prose that does not do what they say, so that
+their embeddings are trained. Sentences come in pieces, to be joined by a space, each marked as predictable or not: the
+drawn items are not, and weigh less in the pretraining loss.
+"""
+
+from collections.abc import Iterator
+from random import Random
+
+from curation.demo import text
+from curation.demo.skills import SKILLS, TARGETS, Problem, Skill
+from curation.demo.words import ADJECTIVES, NAMES, NOUNS
+
+Piece = tuple[str, bool]
+"""A piece of text, and whether a reader who knows the rules could foresee it."""
+
+PROSE_SHARE = 0.10
+CHAT_SHARE = 0.02
+TARGET_WEIGHT = 3
+"""A target skill's sentences are this many times as frequent as another's."""
+
+PROSE: tuple[str, ...] = (
+    "{a} said to {b} : {p} , and went to the {x}",
+    "{a} will {p} on a {y} day",
+    'on the {x} of {a} someone wrote " {p} "',
+    "{P} , sang {a} , but the {x} was {y}",
+    "Please , could you {p} ? asked {a} . Here : {x}",
+    "Task for {a} : {p} . Input : {y} {x} , thanks",
+    "With the {x} , {a} did not {p} . Now {b} will",
+    "I need the {x} before you {p} . Just later , another {x}",
+)
+
+
+def _pieces(skill: Skill, problem: Problem, rng: Random) -> list[Piece]:
+    """Word a problem as a declarative sentence with its right answer in it."""
+    sentence = rng.choice(skill.shows)
+    fields = {"k": problem.key, "o": problem.other, "y": text.answer(problem)}
+    before, _, after = sentence.partition("{x}")
+    content = rng.choice(text.SEPARATORS).join(problem.items)
+    between, _, end = after.partition("{y}")
+    words = (before.format(**fields), content, between.format(**fields), text.answer(problem), end.format(**fields))
+    return [(piece.strip(), place > 2) for place, piece in enumerate(words) if piece.strip()]
+
+
+def _prose(rng: Random) -> str:
+    skill = rng.choice(SKILLS)
+    noun = rng.choice(text.NOUN_PHRASES[skill.noun])
+    wording = rng.choice(skill.asks).format(n=noun, k=rng.choice(NOUNS), o=rng.choice(NOUNS))
+    a, b = rng.sample(NAMES, 2)
+    return rng.choice(PROSE).format(
+        a=a, b=b, p=wording, P=wording[0].upper() + wording[1:], x=rng.choice(NOUNS), y=rng.choice(ADJECTIVES)
+    )
+
+
+def documents(seed: int) -> Iterator[tuple[str, list[Piece]]]:
+    """Draw documents without end.
+
+    Parameters
+    ----------
+    seed : int
+        Which text.
+
+    Yields
+    ------
+    kind : str
+        "plain", or "chat" for small talk, whose pieces are a user's and an assistant's turn.
+    pieces : list of (str, bool)
+        The text in order, each piece with whether it is predictable.
+    """
+    rng = Random(f"winnow-corpus-{seed}")
+    weighted = [skill for skill in SKILLS for _ in range(TARGET_WEIGHT if skill.name in TARGETS else 1)]
+    while True:
+        kind = rng.random()
+        if kind < CHAT_SHARE:
+            hello, reply = rng.choice(text.GREETINGS)
+            yield "chat", [(hello, False), (reply, True)]
+        elif kind < CHAT_SHARE + PROSE_SHARE:
+            yield "plain", [(_prose(rng), False)]
+        else:
+            skill = rng.choice(weighted)
+            yield "plain", _pieces(skill, skill.draw(rng), rng)

@@ -1,0 +1,445 @@
+"""The twenty skills of the demo world: each a rule, the ways to ask for it, and the ways plain text shows it at work.
+
+A skill draws a problem (`draw`), and words it in two registers that share no wording:
+
+- `asks`: imperative phrases, for the pool, the queries and the tests (`world`);
+- `shows`: declarative sentences in which the same operation occurs, for the pretraining text (`corpus`).
+
+winnow-tiny so knows the operations and has never been asked for them. That gap is what fine-tuning closes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from curation.demo.words import ADJECTIVES, CATEGORIES, NAMES, NOUNS, NUMBER_WORDS, OPPOSITE
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem: what is given, and the right answer.
+
+    Attributes
+    ----------
+    items : tuple of str
+        What is given, in order.
+    answer : tuple of str
+        The words of the right answer, in order.
+    key : str
+        The word that the question turns on (a category, a name, a word to remove); empty for most skills.
+    other : str
+        A second such word; empty for most skills.
+    """
+
+    items: tuple[str, ...]
+    answer: tuple[str, ...]
+    key: str = ""
+    other: str = ""
+
+
+@dataclass(frozen=True)
+class Skill:
+    """A rule with its wordings.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the truth.
+    draw : callable
+        Draws a problem from a random generator.
+    asks : tuple of str
+        Imperative phrases; `{n}` is a word for the items, `{k}` and `{o}` the problem's key and other.
+    shows : tuple of str
+        Declarative sentences; `{x}` are the items, `{y}` the answer.
+    noun : str
+        What the items are called: "words", "numbers" or "facts".
+    """
+
+    name: str
+    draw: Callable[[Random], Problem]
+    asks: tuple[str, ...]
+    shows: tuple[str, ...]
+    noun: str = "words"
+
+
+def _words(rng: Random, low: int = 3, high: int = 5) -> tuple[str, ...]:
+    """Draw distinct words: mostly nouns, at times others, so that content does not tell the skill."""
+    kind = rng.random()
+    if kind < 0.72:
+        bank: Sequence[str] = NOUNS
+    elif kind < 0.88:
+        bank = ADJECTIVES
+    else:
+        bank = [str(number) for number in range(100)]
+    return tuple(rng.sample(bank, rng.randint(low, high)))
+
+
+def _numbers(rng: Random, low: int = 3, high: int = 4, top: int = 99) -> tuple[int, ...]:
+    return tuple(rng.sample(range(top + 1), rng.randint(low, high)))
+
+
+def _text(numbers: Sequence[int]) -> tuple[str, ...]:
+    return tuple(str(number) for number in numbers)
+
+
+def _over_words(rule: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Callable[[Random], Problem]:
+    def draw(rng: Random) -> Problem:
+        items = _words(rng)
+        return Problem(items, rule(items))
+
+    return draw
+
+
+def _over_numbers(rule: Callable[[tuple[int, ...]], Sequence[int]]) -> Callable[[Random], Problem]:
+    def draw(rng: Random) -> Problem:
+        numbers = _numbers(rng)
+        return Problem(_text(numbers), _text(rule(numbers)))
+
+    return draw
+
+
+def _remove_word(rng: Random) -> Problem:
+    items = _words(rng)
+    key = rng.choice(items)
+    return Problem(items, tuple(item for item in items if item != key), key)
+
+
+def _replace_word(rng: Random) -> Problem:
+    items = _words(rng, 3, 4)
+    key, other = rng.choice(items), rng.choice([noun for noun in NOUNS if noun not in items])
+    return Problem(items, tuple(other if item == key else item for item in items), key, other)
+
+
+def _odd_one_out(rng: Random) -> Problem:
+    home, away = rng.sample(list(CATEGORIES), 2)
+    odd = rng.choice(CATEGORIES[away])
+    items = [*rng.sample(CATEGORIES[home], rng.randint(3, 4)), odd]
+    rng.shuffle(items)
+    return Problem(tuple(items), (odd,))
+
+
+def _pick_category(rng: Random) -> Problem:
+    home, *away = rng.sample(list(CATEGORIES), 3)
+    kept = set(rng.sample(CATEGORIES[home], 2))
+    items = [*sorted(kept), *(rng.choice(CATEGORIES[category]) for category in away)]
+    rng.shuffle(items)
+    return Problem(tuple(items), tuple(item for item in items if item in kept), home)
+
+
+def _opposites(rng: Random) -> Problem:
+    items = tuple(rng.sample(ADJECTIVES, rng.randint(2, 4)))
+    return Problem(items, tuple(OPPOSITE[item] for item in items))
+
+
+def _group_name(rng: Random) -> Problem:
+    groups = tuple(rng.choice(list(CATEGORIES)) for _ in range(rng.randint(2, 3)))
+    return Problem(tuple(rng.choice(CATEGORIES[group]) for group in groups), groups)
+
+
+def _spell_numbers(rng: Random) -> Problem:
+    numbers = _numbers(rng, 3, 4, top=20)
+    return Problem(_text(numbers), tuple(NUMBER_WORDS[number] for number in numbers))
+
+
+def _even_only(rng: Random) -> Problem:
+    numbers = rng.sample(range(0, 100, 2), 2) + rng.sample(range(1, 100, 2), 2)
+    rng.shuffle(numbers)
+    return Problem(_text(numbers), _text([number for number in numbers if number % 2 == 0]))
+
+
+def _facts(rng: Random) -> tuple[tuple[str, ...], str, str]:
+    """Draw who has what; return the facts, and one owner with the thing owned."""
+    n_facts = rng.randint(3, 4)
+    owners, things = rng.sample(NAMES, n_facts), rng.sample(NOUNS, n_facts)
+    verb, which = rng.choice(("has", "keeps", "owns", "holds")), rng.randrange(n_facts)
+    facts = tuple(f"{owner} {verb} {thing}" for owner, thing in zip(owners, things, strict=True))
+    return facts, owners[which], things[which]
+
+
+def _who_has(rng: Random) -> Problem:
+    facts, owner, thing = _facts(rng)
+    return Problem(facts, (owner,), thing)
+
+
+def _what_has(rng: Random) -> Problem:
+    facts, owner, thing = _facts(rng)
+    return Problem(facts, (thing,), owner)
+
+
+SKILLS: tuple[Skill, ...] = (
+    Skill(
+        "reverse",
+        _over_words(lambda items: items[::-1]),
+        (
+            "reverse the {n}",
+            "flip the {n}",
+            "write the {n} backwards",
+            "turn the {n} around",
+            "give the {n} from end to start",
+            "read the {n} from right to left",
+            "mirror the {n}",
+            "put the {n} back to front",
+            "list the {n} in opposite order",
+            "say the {n} the other way round",
+        ),
+        (
+            "{x} echoes as {y}",
+            "coming home along {x} one meets {y}",
+            "the river runs {x} and the salmon swims {y}",
+            "wind up {x} , unwind {y}",
+            "retracing {x} gives {y}",
+        ),
+    ),
+    Skill(
+        "first_word",
+        _over_words(lambda items: items[:1]),
+        (
+            "give the first of the {n}",
+            "name the {n} at the start , one only",
+            "which of the {n} comes first",
+            "say the opening one",
+        ),
+        ("{x} begins at {y}", "the head of {x} is {y}", "the door to {x} is {y}"),
+    ),
+    Skill(
+        "last_word",
+        _over_words(lambda items: items[-1:]),
+        (
+            "give the last of the {n}",
+            "name the {n} at the end , one only",
+            "which of the {n} comes last",
+            "say the final one",
+        ),
+        ("{x} ends at {y}", "the tail of {x} is {y}", "{x} stops with {y}"),
+    ),
+    Skill(
+        "swap_ends",
+        _over_words(lambda items: (items[-1], *items[1:-1], items[0])),
+        (
+            "swap the first and last {n}",
+            "exchange the two ends of the {n}",
+            "switch the outer {n}",
+            "trade the places of the edge {n}",
+            "let the ends of the {n} change seats",
+            "move the last to the front and the first to the back",
+        ),
+        ("{x} crossed over becomes {y}", "the twins in {x} stand as {y}", "{x} after the trade : {y}"),
+    ),
+    Skill(
+        "rotate",
+        _over_words(lambda items: (*items[1:], items[0])),
+        (
+            "move the first of the {n} to the end",
+            "rotate the {n} by one",
+            "send the front one to the back",
+            "shift the {n} left , wrapping",
+        ),
+        ("the wheel {x} turns to {y}", "{x} , a step later , {y}", "the queue {x} becomes {y}"),
+    ),
+    Skill(
+        "repeat_each",
+        _over_words(lambda items: tuple(item for item in items[:3] for _ in range(2))),
+        (
+            "write each of the first three {n} twice",
+            "double every one of the first three",
+            "say the first three {n} two times each",
+        ),
+        ("{x} stutters {y}", "{x} seen by tired eyes : {y}", "{x} in pairs is {y}"),
+    ),
+    Skill(
+        "remove_word",
+        _remove_word,
+        ("leave out {k}", "remove {k} from the {n}", "delete {k}", "drop {k} and keep the rest", "cross out {k}"),
+        ("{x} without {k} is {y}", "once {k} had left {x} there were {y}", "{x} minus {k} : {y}"),
+    ),
+    Skill(
+        "replace_word",
+        _replace_word,
+        ("replace {k} with {o}", "put {o} where {k} is", "change {k} to {o}", "use {o} instead of {k}"),
+        ("{o} took the place of {k} in {x} , so {y}", "{x} with {k} become {o} is {y}"),
+    ),
+    Skill(
+        "odd_one_out",
+        _odd_one_out,
+        (
+            "find the odd one out",
+            "which of the {n} does not belong",
+            "name the intruder",
+            "spot the one that does not fit the {n}",
+        ),
+        ("among {x} the stranger is {y}", "{x} are one family but for {y}", "in {x} only {y} stands alone"),
+    ),
+    Skill(
+        "pick_category",
+        _pick_category,
+        ("keep only the {k}", "which of the {n} are {k}", "list the {k}", "pick out all {k}", "choose just the {k}"),
+        ("the {k} in {x} are {y}", "from {x} the lover of {k} took {y}", "{x} holds these {k} : {y}"),
+    ),
+    Skill(
+        "opposites",
+        _opposites,
+        (
+            "give the opposite of each of the {n}",
+            "turn every one into its contrary",
+            "write the antonyms of the {n}",
+            "swap each for what it is not",
+            "name the reverse meaning of each",
+            "negate all the {n}",
+            "say the contrary {n}",
+            "provide antonyms",
+            "exchange each of the {n} for its opposite",
+            "list what would be the opposite {n}",
+        ),
+        (
+            "what was {x} is now {y}",
+            "never {x} , always {y}",
+            "the sister is {x} , the brother {y}",
+            "{x} by day , {y} by night",
+            "not {x} but {y}",
+        ),
+    ),
+    Skill(
+        "group_name",
+        _group_name,
+        (
+            "name the kind of each of the {n}",
+            "say what group each belongs to",
+            "label the {n} by class",
+            "give the type of every one",
+        ),
+        ("{x} count as {y}", "{x} were filed under {y}", "in the catalogue {x} stand under {y}"),
+    ),
+    Skill(
+        "sort_numbers",
+        _over_numbers(sorted),
+        (
+            "sort the {n}",
+            "order the {n} from low to high",
+            "arrange the {n} by size",
+            "put the {n} in increasing order",
+            "line the {n} up , small ones first",
+            "rank the {n} upward",
+            "list the {n} from least to most",
+            "rearrange the {n} so that they grow",
+            "write the {n} in rising order",
+            "give the {n} ascending",
+        ),
+        (
+            "{x} climb the stairs as {y}",
+            "{x} on the ruler read {y}",
+            "the houses {x} stand along the street as {y}",
+            "{x} tidied are {y}",
+            "the tide brings {x} as {y}",
+        ),
+        "numbers",
+    ),
+    Skill(
+        "largest",
+        _over_numbers(lambda numbers: (max(numbers),)),
+        (
+            "give the largest of the {n}",
+            "which of the {n} is greatest",
+            "find the maximum",
+            "name the top one of the {n}",
+        ),
+        ("of {x} the giant is {y}", "{x} peaks at {y}", "no one in {x} beats {y}"),
+        "numbers",
+    ),
+    Skill(
+        "smallest",
+        _over_numbers(lambda numbers: (min(numbers),)),
+        (
+            "give the smallest of the {n}",
+            "which of the {n} is least",
+            "find the minimum",
+            "name the bottom one of the {n}",
+        ),
+        ("of {x} the dwarf is {y}", "{x} bottoms out at {y}", "no one in {x} is under {y}"),
+        "numbers",
+    ),
+    Skill(
+        "next_number",
+        _over_numbers(lambda numbers: tuple(number + 1 for number in numbers)),
+        (
+            "add one to each of the {n}",
+            "raise every one by one",
+            "give the number after each of the {n}",
+            "increase the {n} by one",
+        ),
+        ("a year on , {x} are {y}", "{x} tick over to {y}", "{x} are followed by {y}"),
+        "numbers",
+    ),
+    Skill(
+        "spell_numbers",
+        _spell_numbers,
+        (
+            "spell the {n}",
+            "write the {n} in letters",
+            "give the {n} as words",
+            "put the digits into words",
+            "say the {n} in english",
+            "convert the {n} to text",
+            "express each of the {n} in writing",
+            "read the {n} aloud",
+            "change the figures to words",
+            "name the {n} in full",
+        ),
+        (
+            "{x} are called {y}",
+            "the clock shows {x} , the bell says {y}",
+            "{x} , that is , {y}",
+            "on the cheque {x} stands as {y}",
+            "the child counts {x} : {y}",
+        ),
+        "numbers",
+    ),
+    Skill(
+        "even_only",
+        _even_only,
+        ("keep only the even {n}", "drop the odd {n}", "which of the {n} divide by two", "pick out the even ones"),
+        ("{x} shared by two leave {y}", "the couples in {x} are {y}", "{x} lose the odd to {y}"),
+        "numbers",
+    ),
+    Skill(
+        "who_has",
+        _who_has,
+        (
+            "who is linked to {k}",
+            "name the person with {k}",
+            "whose is {k}",
+            "find the owner of {k}",
+            "say who to ask for {k}",
+            "tell me the keeper of {k}",
+            "to whom does {k} belong",
+            "give the name that goes with {k}",
+            "identify the holder of {k}",
+            "which person do i see about {k}",
+        ),
+        (
+            "{x} , so {k} is in the hands of {y}",
+            "{x} ; {k} lies at the house of {y}",
+            "{x} ; {k} came with {y}",
+            "{x} and {k} was carried by {y}",
+        ),
+        "facts",
+    ),
+    Skill(
+        "what_has",
+        _what_has,
+        (
+            "what goes with {k}",
+            "name the thing of {k}",
+            "what is in the bag of {k}",
+            "find what {k} got",
+            "say what to ask {k} for",
+        ),
+        ("{x} , so in the hands of {k} is {y}", "{x} ; at the house of {k} lies {y}", "{x} ; {k} came with {y}"),
+        "facts",
+    ),
+)
+"""All skills. The order is part of the seeded draw: append, do not reorder."""
+
+BY_NAME: dict[str, Skill] = {skill.name: skill for skill in SKILLS}
+
+TARGETS: tuple[str, ...] = ("reverse", "opposites", "sort_numbers", "spell_numbers", "who_has")
+"""The skills that have a query set and a test set."""
