@@ -1,0 +1,17 @@
+"""The app: who may enter, navigation in the order of the work, and the sidebar. No logic of its own."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages import _login
+from pages import _shell as ui
+
+st.set_page_config(page_title="Winnow", page_icon=":material/grain:", layout="wide")
+_login.require()
+pages = {name: st.Page(f"pages/{name}.py", title=title, default=name == "data") for name, title in ui.PAGES.items()}
+page = st.navigation(list(pages.values()), position="hidden")
+with ui.guard():
+    ui.open_project()
+    ui.sidebar(pages)
+    page.run()

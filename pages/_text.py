@@ -1,0 +1,27 @@
+"""Words on screen: data as plain text inside Markdown, errors as sentences, spans of time."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from curation.errors import CurationError
+
+
+def plain(text: object) -> str:
+    """Return `text` as Markdown that shows exactly its characters: no links, images, colours or formulas from data."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", str(text)).replace("\n", "  \n")
+
+
+def sentence(error: CurationError) -> str:
+    """Return an error's message, ready for Markdown, beginning like a sentence."""
+    text = str(error).strip()
+    return plain(text[:1].upper() + text[1:] if re.match(r"[a-z]+ ", text) else text)
+
+
+def duration(seconds: float) -> str:
+    """Return a span of time in the two words that matter."""
+    s = math.ceil(seconds)
+    if s < 60:
+        return f"{s} s"
+    return f"{s // 60} min {s % 60} s" if s < 3600 else f"{s // 3600} h {s % 3600 // 60} min"
