@@ -14,7 +14,7 @@ import re
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from sqlmodel import Session, col, select, update
 
@@ -32,31 +32,29 @@ _BATCH = 1024
 _COLUMNS = ("row", "id", "group", "source", "licence", "user_id", "line", "n_chars")
 
 
-class _Report(Protocol):
-    @property
-    def accepted(self) -> int: ...
-    @property
-    def rejected(self) -> int: ...
-    def to_dict(self) -> dict[str, Any]: ...
-
-
 class DatasetStore(ArtefactStore):
     """The part of a workspace that keeps data sets."""
 
     def add_dataset(
-        self, project_id: str, role: str, name: str, key: str, report: _Report, config: dict[str, Any] | None = None
+        self,
+        project_id: str,
+        role: str,
+        name: str,
+        key: str,
+        n_rows: int,
+        n_rejected: int,
+        config: dict[str, Any] | None = None,
     ) -> DatasetRow:
-        """Let a project use the data set `key` in a role (pool, queries, tests) and make it the active one there."""
+        """Let a project use the data set `key` in a role (pool, query, test) and make it the active one there."""
         self.artefact(DATASET, key)
         row = DatasetRow(
             project_id=project_id,
             role=role,
             key=key,
             name=name,
-            n_rows=report.accepted,
-            n_rejected=report.rejected,
+            n_rows=n_rows,
+            n_rejected=n_rejected,
             config=json.dumps(config or {}),
-            report=json.dumps(report.to_dict()),
         )
         with self.write() as session:
             if session.get(Project, project_id) is None:
@@ -111,10 +109,38 @@ class DatasetStore(ArtefactStore):
 
     def ids(self, key: str) -> list[str]:
         """Return the ids of all rows in order."""
+        return self.column(key, "id")
+
+    def column(self, key: str, name: str) -> list[Any]:
+        """Return one column of all rows in order."""
         import pyarrow.parquet as pq
 
-        ids: list[str] = pq.read_table(self.rows_path(key), columns=["id"]).column("id").to_pylist()
-        return ids
+        return list(pq.read_table(self.rows_path(key), columns=[_column(name)]).column(0).to_pylist())
+
+    def rows(self, key: str, ids: Sequence[str]) -> list[Example]:
+        """Return the rows of these ids, in the order of `ids`; WorkspaceError names one that is not there."""
+        wanted = set(ids)
+        found = {e.id: e for e in self.iter_examples(key) if e.id in wanted}
+        if missing := wanted - found.keys():
+            raise WorkspaceError(f"data set {key} has no row {min(missing)}; load the data set that has it")
+        return [found[i] for i in ids]
+
+    def positions(self, key: str, search: str) -> list[int]:
+        """Return the positions of the rows whose conversation holds the words `search`; see `page`."""
+        source, values = self._matching(key, search, {})
+        return list(_duckdb(f"SELECT row {source} ORDER BY row", values)["row"])
+
+    def some(self, key: str, positions: Sequence[int]) -> list[Example]:
+        """Return the rows at these positions, in that order, reading only what is needed."""
+        import duckdb
+
+        from curation.data.validation import example_from_row
+
+        query = "SELECT * FROM read_parquet(?, file_row_number=true) WHERE list_contains(?, file_row_number)"
+        with duckdb.connect() as connection:
+            table = connection.execute(query, [str(self.rows_path(key)), list(positions)]).to_arrow_table()
+        by_position = {row.pop("file_row_number"): row for row in table.to_pylist()}
+        return [example_from_row(by_position[p]) for p in positions]
 
     def count(self, key: str, *, search: str = "", where: dict[str, Any] | None = None) -> int:
         """Return how many rows match; see `page`."""

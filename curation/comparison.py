@@ -1,0 +1,219 @@
+"""Saved selections beside each other, and experiments' results as a page reads them.
+
+Saved selections are artefacts: a table of picks and the config that made them. Nothing is overwritten; saving a name
+again makes its next version.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from curation import pipeline
+from curation.config import ExperimentConfig, SelectionConfig
+from curation.errors import WorkspaceError
+from curation.pipeline import Represented
+from curation.workbench import View, settings
+from curation.workspace import Workspace, content_key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from curation.tables import Experiment, SavedSelection
+
+
+def save_selection(ws: Workspace, view: View, name: str, author: str = "") -> SavedSelection:
+    """Keep a view's picks under a name, as its next version; return what was saved."""
+    config = view.selection.to_dict()
+    key = content_key("selection", version=1, representation=view.represented.key, selection=config)
+
+    def make(part: Path) -> None:
+        table = pipeline.subset_table(ws, view.represented, view.selection, view.subset)
+        table.to_parquet(part / "subset.parquet", index=False)
+        card = {"representation": view.represented.key, "selection": config}
+        (part / "selection.json").write_text(json.dumps(card, ensure_ascii=False, sort_keys=True))
+
+    ws.produce("selection", key, make, {"representation": view.represented.key})
+    parent = next((f"{s.name} v{s.version}" for s in ws.selections(view.project_id)), "")
+    return ws.save_selection(view.project_id, name, config, key, parent=parent, author=author)
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """A saved selection, opened: its picks and the representation it was made with."""
+
+    name: str
+    selection: SelectionConfig
+    represented: Represented
+    table: pd.DataFrame
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of the picks, in order."""
+        return tuple(self.table["id"])
+
+
+def open_saved(ws: Workspace, saved: SavedSelection) -> Saved:
+    """Open a saved selection."""
+    import pandas as pd
+
+    folder = ws.artefact("selection", saved.subset)
+    card = json.loads((folder / "selection.json").read_text())
+    shown = pipeline.read_represented(ws.artefact("representation", card["representation"]))
+    table = pd.read_parquet(folder / "subset.parquet")
+    return Saved(f"{saved.name} v{saved.version}", SelectionConfig.from_dict(card["selection"]), shown, table)
+
+
+def as_saved(ws: Workspace, view: View) -> Saved:
+    """Return a view's picks in the form of a saved selection, without saving."""
+    table = pipeline.subset_table(ws, view.represented, view.selection, view.subset)
+    return Saved("present selection", view.selection, view.represented, table)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two selections of one pool beside each other.
+
+    Attributes
+    ----------
+    only_a, only_b, both : tuple of str
+        Ids of the picks.
+    jaccard : float
+        Shared picks over all picks.
+    coverage_a, coverage_b : float arrays (n_queries,)
+        Each query's similarity to its nearest pick, both measured by `represented`.
+    summary_a, summary_b, composition_a, composition_b : dict
+        Distances to the query set; source → picks.
+    """
+
+    a: Saved
+    b: Saved
+    represented: Represented
+    query_titles: list[str]
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    both: tuple[str, ...]
+    jaccard: float
+    coverage_a: npt.NDArray[np.float32]
+    coverage_b: npt.NDArray[np.float32]
+    summary_a: dict[str, Any]
+    summary_b: dict[str, Any]
+    composition_a: dict[str, int]
+    composition_b: dict[str, int]
+
+
+def compare(ws: Workspace, a: Saved, b: Saved, represented: Represented | None = None) -> Comparison:
+    """Compare two selections of the same pool, measured in `represented` (default: that of `a`).
+
+    Raises
+    ------
+    WorkspaceError
+        If they are of different pools.
+    """
+    from curation import diagnostics
+    from curation.workbench import _queries, _rows
+
+    shown = represented or a.represented
+    if a.represented.record["pool"] != b.represented.record["pool"]:
+        raise WorkspaceError(f"{a.name} and {b.name} were picked from different pools; choose two of one pool")
+    rows = _rows(ws.root, shown.record["pool"])
+    in_a, in_b = set(a.ids), set(b.ids)
+    similarity = shown.similarity
+    places = [np.array([rows.position[i] for i in s.ids], dtype=np.int64) for s in (a, b)]
+    coverage = [similarity[:, p].max(axis=1) if p.size else np.full(similarity.shape[0], np.nan) for p in places]
+    summaries = [diagnostics.summary(similarity, p, seed=0) for p in places]
+    sources = [dict(Counter(rows.sources[i] for i in p).most_common()) for p in places]
+    union = len(in_a | in_b)
+    return Comparison(
+        a,
+        b,
+        shown,
+        _queries(ws.root, shown.record["queries"])[1],
+        only_a=tuple(i for i in a.ids if i not in in_b),
+        only_b=tuple(i for i in b.ids if i not in in_a),
+        both=tuple(i for i in a.ids if i in in_b),
+        jaccard=len(in_a & in_b) / union if union else 1.0,
+        coverage_a=coverage[0],
+        coverage_b=coverage[1],
+        summary_a=summaries[0],
+        summary_b=summaries[1],
+        composition_a=sources[0],
+        composition_b=sources[1],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ExperimentRecord:
+    """An experiment of a project: its design, the job that makes it, and its result once there is one."""
+
+    experiment: Experiment
+    config: ExperimentConfig
+    result: dict[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        """Name given to it."""
+        return self.experiment.name
+
+
+def experiments(ws: Workspace, project_id: str) -> list[ExperimentRecord]:
+    """Return a project's experiments, newest first."""
+    found = []
+    for row in ws.experiments(project_id):
+        folder = ws.find("experiment", row.key) if row.key else None
+        result = json.loads((folder / "result.json").read_text()) if folder else None
+        found.append(ExperimentRecord(row, ExperimentConfig.from_dict(json.loads(row.config)), result))
+    return found
+
+
+def answers(ws: Workspace, project_id: str, record: ExperimentRecord, offset: int = 0, limit: int = 20) -> pd.DataFrame:
+    """Return test prompts, what was expected, and what each arm answered with its first seed.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``prompt``, ``expected`` and, an arm each, its answer and ``<arm>: right`` (True, False or None).
+    """
+    import pandas as pd
+
+    from curation.evaluation import Evaluation, expected_answer
+
+    if record.result is None or not record.result["n_test"]:
+        return pd.DataFrame(columns=["prompt", "expected"])
+    tests = record.result["tests"]
+    places = range(offset, min(offset + limit, ws.count(tests)))
+    examples = ws.some(tests, list(places))
+    columns: dict[str, list[Any]] = {
+        "prompt": ["\n".join(m.content for m in e.prompt if m.role == "user") for e in examples],
+        "expected": [expected_answer(e) for e in examples],
+    }
+    for arm, keys in record.result["evaluations"].items():
+        path = ws.artefact("evaluation", next(iter(keys.values()))) / "evaluation.json"
+        judged = Evaluation.from_dict(json.loads(path.read_text()))
+        right = judged.per_example.get("exact_match")
+        columns[arm] = [judged.answers[p] if judged.answers else "" for p in places]
+        columns[f"{arm}: right"] = [bool(right[p]) if right else None for p in places]
+    return pd.DataFrame(columns)
+
+
+def run_config(ws: Workspace, project_id: str, view: View) -> dict[str, Any]:
+    """Return the config that replays a project's selection and experiment with `winnow run`."""
+    chosen = settings(ws, project_id)
+    record = view.represented.record
+    made: dict[str, Any] = {"schema_version": 1}
+    for name, role in (("pool", "pool"), ("queries", "query"), ("tests", "test")):
+        row = ws.dataset(project_id, role)
+        made[name] = json.loads(row.config) if row else None
+    made["model"] = record["model"] or (chosen.model.to_dict() if chosen.model else None)
+    made["representation"] = record["representation"]
+    made["warmup"] = record["warmup"] or chosen.warmup.to_dict()
+    made["selection"] = view.selection.to_dict()
+    made["experiment"] = chosen.experiment.to_dict() if made["model"] else None
+    return made
