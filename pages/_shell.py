@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["duration", "plain", "sentence"]
 
+ASSETS = Path(__file__).parent.parent / "assets"
 PAGES = {
     "data": "Data",
     "represent": "Represent",
@@ -166,14 +167,14 @@ def conversation(example: Example, *, height: int | None = None) -> None:
 
 def sidebar(pages: Mapping[str, Any]) -> None:
     """Draw the project switcher, the steps of the work and the jobs."""
+    st.logo(ASSETS / "winnow.svg", size="large", icon_image=ASSETS / "winnow-icon.svg")
     with st.sidebar:
-        st.markdown("### Winnow")
         with guard():
             _switcher()
         with guard():
             _stepper(pages)
         with guard():
-            _jobs.tray(workspace(), project_id())
+            _jobs.tray(workspace())
 
 
 def _switcher() -> None:
@@ -217,7 +218,7 @@ def _leave(to: str = "") -> None:
 def _stepper(pages: Mapping[str, Any]) -> None:
     from curation import workbench
 
-    with st.container(gap=None, key="steps"):
+    with st.container(gap="xxsmall", key="steps"):
         for step in workbench.steps(workspace(), project_id()):
             detail = f" :gray[· {plain(step.detail)}]" if step.detail else ""
             st.page_link(
