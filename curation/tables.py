@@ -43,7 +43,6 @@ class DatasetRow(Table, table=True):
     n_rows: int
     n_rejected: int
     config: str = "{}"
-    report: str = "{}"
     active: bool = True
     created: float = Field(default_factory=time.time)
 

@@ -34,7 +34,6 @@ def upgrade() -> None:
         sa.Column("n_rows", sa.Integer, nullable=False),
         sa.Column("n_rejected", sa.Integer, nullable=False),
         sa.Column("config", sa.String, nullable=False),
-        sa.Column("report", sa.String, nullable=False),
         sa.Column("active", sa.Boolean, nullable=False),
         sa.Column("created", sa.Float, nullable=False),
     )
