@@ -1,4 +1,4 @@
-"""Saved selections beside each other, and experiments' results as a page reads them.
+"""Saved selections: kept, opened, and beside each other.
 
 Saved selections are artefacts: a table of picks and the config that made them. Nothing is overwritten; saving a name
 again makes its next version.
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation import pipeline
-from curation.config import ExperimentConfig, SelectionConfig
+from curation.config import SelectionConfig
 from curation.errors import WorkspaceError
 from curation.pipeline import Represented
 from curation.workbench import View, settings
@@ -26,11 +26,11 @@ from curation.workspace import Workspace, content_key
 if TYPE_CHECKING:
     import pandas as pd
 
-    from curation.tables import Experiment, SavedSelection
+    from curation.tables import SavedSelection
 
 
-def save_selection(ws: Workspace, view: View, name: str, author: str = "") -> SavedSelection:
-    """Keep a view's picks under a name, as its next version; return what was saved."""
+def store_selection(ws: Workspace, view: View) -> str:
+    """Keep a view's picks as an artefact and return its key."""
     config = view.selection.to_dict()
     key = content_key("selection", version=1, representation=view.represented.key, selection=config)
 
@@ -41,6 +41,12 @@ def save_selection(ws: Workspace, view: View, name: str, author: str = "") -> Sa
         (part / "selection.json").write_text(json.dumps(card, ensure_ascii=False, sort_keys=True))
 
     ws.produce("selection", key, make, {"representation": view.represented.key})
+    return key
+
+
+def save_selection(ws: Workspace, view: View, name: str, author: str = "") -> SavedSelection:
+    """Keep a view's picks under a name, as its next version; return what was saved."""
+    key, config = store_selection(ws, view), view.selection.to_dict()
     parent = next((f"{s.name} v{s.version}" for s in ws.selections(view.project_id)), "")
     return ws.save_selection(view.project_id, name, config, key, parent=parent, author=author)
 
@@ -62,13 +68,17 @@ class Saved:
 
 def open_saved(ws: Workspace, saved: SavedSelection) -> Saved:
     """Open a saved selection."""
+    return open_artefact(ws, saved.subset, f"{saved.name} v{saved.version}")
+
+
+def open_artefact(ws: Workspace, key: str, name: str = "selection") -> Saved:
+    """Open the selection that was stored under `key`."""
     import pandas as pd
 
-    folder = ws.artefact("selection", saved.subset)
+    folder = ws.artefact("selection", key)
     card = json.loads((folder / "selection.json").read_text())
     shown = pipeline.read_represented(ws.artefact("representation", card["representation"]))
-    table = pd.read_parquet(folder / "subset.parquet")
-    return Saved(f"{saved.name} v{saved.version}", SelectionConfig.from_dict(card["selection"]), shown, table)
+    return Saved(name, SelectionConfig.from_dict(card["selection"]), shown, pd.read_parquet(folder / "subset.parquet"))
 
 
 def as_saved(ws: Workspace, view: View) -> Saved:
@@ -147,60 +157,6 @@ def compare(ws: Workspace, a: Saved, b: Saved, represented: Represented | None =
         composition_a=sources[0],
         composition_b=sources[1],
     )
-
-
-@dataclass(frozen=True, eq=False)
-class ExperimentRecord:
-    """An experiment of a project: its design, the job that makes it, and its result once there is one."""
-
-    experiment: Experiment
-    config: ExperimentConfig
-    result: dict[str, Any] | None
-
-    @property
-    def name(self) -> str:
-        """Name given to it."""
-        return self.experiment.name
-
-
-def experiments(ws: Workspace, project_id: str) -> list[ExperimentRecord]:
-    """Return a project's experiments, newest first."""
-    found = []
-    for row in ws.experiments(project_id):
-        folder = ws.find("experiment", row.key) if row.key else None
-        result = json.loads((folder / "result.json").read_text()) if folder else None
-        found.append(ExperimentRecord(row, ExperimentConfig.from_dict(json.loads(row.config)), result))
-    return found
-
-
-def answers(ws: Workspace, project_id: str, record: ExperimentRecord, offset: int = 0, limit: int = 20) -> pd.DataFrame:
-    """Return test prompts, what was expected, and what each arm answered with its first seed.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``prompt``, ``expected`` and, an arm each, its answer and ``<arm>: right`` (True, False or None).
-    """
-    import pandas as pd
-
-    from curation.evaluation import Evaluation, expected_answer
-
-    if record.result is None or not record.result["n_test"]:
-        return pd.DataFrame(columns=["prompt", "expected"])
-    tests = record.result["tests"]
-    places = range(offset, min(offset + limit, ws.count(tests)))
-    examples = ws.some(tests, list(places))
-    columns: dict[str, list[Any]] = {
-        "prompt": ["\n".join(m.content for m in e.prompt if m.role == "user") for e in examples],
-        "expected": [expected_answer(e) for e in examples],
-    }
-    for arm, keys in record.result["evaluations"].items():
-        path = ws.artefact("evaluation", next(iter(keys.values()))) / "evaluation.json"
-        judged = Evaluation.from_dict(json.loads(path.read_text()))
-        right = judged.per_example.get("exact_match")
-        columns[arm] = [judged.answers[p] if judged.answers else "" for p in places]
-        columns[f"{arm}: right"] = [bool(right[p]) if right else None for p in places]
-    return pd.DataFrame(columns)
 
 
 def run_config(ws: Workspace, project_id: str, view: View) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Each function takes the workspace and a project's id and returns plain records, arrays or tables. What is costly is
 kept in memory by content key, so that two tabs and every rerun share it, and a changed key is never served stale.
-Comparison of selections and experiments' results are in `comparison`.
+Saved selections are in `comparison`,
+experiments in `results`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from curation import pipeline
+from curation import pipeline, results
 from curation.config import ProjectSettings, SelectionConfig
 from curation.errors import WorkspaceError
 from curation.overrides import OverrideState
@@ -67,7 +68,7 @@ def steps(ws: Workspace, project_id: str) -> list[Step]:
     pool, queries = data["pool"], data["query"]
     shown = represented(ws, project_id)
     saved = ws.selections(project_id)
-    finished = [e for e in ws.experiments(project_id) if e.key and ws.find("experiment", e.key)]
+    finished = [e for e in results.experiments(ws, project_id) if e.result]
     told = [
         ("data", "Data", bool(pool and queries), f"{pool.n_rows:,} rows" if pool else "no pool yet"),
         ("represent", "Represent", bool(shown), ", ".join(dict.fromkeys(r.name for r in shown)) or "nothing computed"),

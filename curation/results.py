@@ -1,0 +1,77 @@
+"""Experiments of a project as a page reads them: design, result, and the arms' answers side by side."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from curation import jobs
+from curation.config import ExperimentConfig
+from curation.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from curation.tables import Experiment
+
+
+@dataclass(frozen=True, eq=False)
+class ExperimentRecord:
+    """An experiment of a project: its design, the job that makes it, and its result once there is one."""
+
+    experiment: Experiment
+    config: ExperimentConfig
+    result: dict[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        """Name given to it."""
+        return self.experiment.name
+
+
+def experiments(ws: Workspace, project_id: str) -> list[ExperimentRecord]:
+    """Return a project's experiments, newest first."""
+    found = []
+    for row in ws.experiments(project_id):
+        key = row.key or _result_of(ws, row.job_id)
+        folder = ws.find("experiment", key) if key else None
+        result = json.loads((folder / "result.json").read_text()) if folder else None
+        found.append(ExperimentRecord(row, ExperimentConfig.from_dict(json.loads(row.config)), result))
+    return found
+
+
+def _result_of(ws: Workspace, job_id: str) -> str:
+    """Key of the result that an experiment's job has made, or an empty text."""
+    result: dict[str, Any] = json.loads(jobs.job(ws, job_id).result) if job_id else {}
+    return str(result.get("experiment", ""))
+
+
+def answers(ws: Workspace, record: ExperimentRecord, offset: int = 0, limit: int = 20) -> pd.DataFrame:
+    """Return test prompts, what was expected, and what each arm answered with its first seed.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``prompt``, ``expected`` and, an arm each, its answer and ``<arm>: right`` (True, False or None).
+    """
+    import pandas as pd
+
+    from curation.evaluation import Evaluation, expected_answer
+
+    if record.result is None or not record.result["n_test"]:
+        return pd.DataFrame(columns=["prompt", "expected"])
+    tests = record.result["tests"]
+    places = range(offset, min(offset + limit, ws.count(tests)))
+    examples = ws.some(tests, list(places))
+    columns: dict[str, list[Any]] = {
+        "prompt": ["\n".join(m.content for m in e.prompt if m.role == "user") for e in examples],
+        "expected": [expected_answer(e) for e in examples],
+    }
+    for arm, keys in record.result["evaluations"].items():
+        path = ws.artefact("evaluation", next(iter(keys.values()))) / "evaluation.json"
+        judged = Evaluation.from_dict(json.loads(path.read_text()))
+        right = judged.per_example.get("exact_match")
+        columns[arm] = [judged.answers[p] if judged.answers else "" for p in places]
+        columns[f"{arm}: right"] = [bool(right[p]) if right else None for p in places]
+    return pd.DataFrame(columns)

@@ -1,0 +1,161 @@
+"""What jobs do: one function a kind of job, and `start`, by which the pages and the command line queue them.
+
+A job's config holds keys and options only, all settled when it is started, so that a resume a day later does the same
+work whatever the project's settings say by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from curation import comparison, jobs, pipeline, workbench
+from curation.config import (
+    DatasetConfig,
+    ExperimentConfig,
+    ModelConfig,
+    RepresentationConfig,
+    RunConfig,
+    SelectionConfig,
+    WarmupConfig,
+)
+from curation.errors import ConfigError, JobError, WorkspaceError
+from curation.progress import Progress
+from curation.workspace import Workspace
+
+ROLES = {"pool": "pool", "query": "query set", "test": "test set"}
+
+
+def start(ws: Workspace, project_id: str, kind: str, config: dict[str, Any], title: str = "") -> str:
+    """Queue a job for a project and return its id; what can be refused is refused here, before anything waits.
+
+    Parameters
+    ----------
+    kind : str
+        ``load``: `config` has ``data`` (DatasetConfig), ``role`` and ``name``. ``represent``: ``representation``, and
+        optionally ``model`` and ``warmup``, which else come from the project's settings. ``experiment``:
+        ``experiment`` (ExperimentConfig), optionally ``selection`` (SelectionConfig, or ``{"saved": key}``) and
+        ``name``.
+
+    Raises
+    ------
+    JobError
+        If the kind is unknown.
+    CurationError
+        If the config is not valid, or the project lacks what the job needs.
+    """
+    if kind not in _SETTLED:
+        raise JobError(f"unknown kind of job {kind!r}; expected one of: {', '.join(_SETTLED)}")
+    settled = _SETTLED[kind](ws, project_id, config)
+    job_id = jobs.submit(ws, kind, settled, project_id, title or kind)
+    if kind == "experiment":
+        name = str(config.get("name") or title or f"Experiment {len(ws.experiments(project_id)) + 1}")
+        ws.add_experiment(project_id, name, job_id=job_id, config=settled["experiment"])
+    return job_id
+
+
+# ------------------------------------------------------------------------------------------- settled before starting
+
+
+def _settle_load(_: Workspace, project_id: str, config: dict[str, Any]) -> dict[str, Any]:
+    role = config.get("role")
+    if role not in ROLES:
+        raise ConfigError(f"a data set is loaded as {role!r}, expected one of: {', '.join(ROLES)}")
+    data = DatasetConfig.from_dict(config["data"])
+    return {"project": project_id, "data": data.to_dict(), "role": role, "name": config.get("name", "")}
+
+
+def _settle_represent(ws: Workspace, project_id: str, config: dict[str, Any]) -> dict[str, Any]:
+    chosen = workbench.settings(ws, project_id)
+    model = config.get("model") or (chosen.model.to_dict() if chosen.model else None)
+    return {
+        "project": project_id,
+        **_active(ws, project_id, "pool", "query"),
+        "representation": RepresentationConfig.from_dict(config["representation"]).to_dict(),
+        "model": ModelConfig.from_dict(model).to_dict() if model else None,
+        "warmup": WarmupConfig.from_dict(config.get("warmup") or chosen.warmup.to_dict()).to_dict(),
+    }
+
+
+def _settle_experiment(ws: Workspace, project_id: str, config: dict[str, Any]) -> dict[str, Any]:
+    chosen = workbench.settings(ws, project_id)
+    if chosen.model is None:
+        raise ConfigError("an experiment needs a base model; choose one on the Represent page")
+    selection = config.get("selection") or chosen.selection.to_dict()
+    if "saved" in selection:
+        key = str(selection["saved"])
+    else:
+        view = workbench.view(ws, project_id, selection=SelectionConfig.from_dict(selection))
+        key = comparison.store_selection(ws, view)
+    tests = ws.dataset(project_id, "test")
+    return {
+        "project": project_id,
+        "selection": key,
+        "tests": tests.key if tests else None,
+        "model": chosen.model.to_dict(),
+        "experiment": ExperimentConfig.from_dict(config["experiment"]).to_dict(),
+    }
+
+
+_SETTLED: dict[str, Callable[[Workspace, str, dict[str, Any]], dict[str, Any]]] = {
+    "load": _settle_load,
+    "represent": _settle_represent,
+    "experiment": _settle_experiment,
+}
+
+
+def _active(ws: Workspace, project_id: str, *roles: str) -> dict[str, str]:
+    found = {}
+    for role in roles:
+        row = ws.dataset(project_id, role)
+        if row is None:
+            raise WorkspaceError(f"the project has no {ROLES[role]} yet; load one on the Data page")
+        found[role] = row.key
+    return found
+
+
+# ----------------------------------------------------------------------------------------------- done by the process
+
+
+def _load(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    data = DatasetConfig.from_dict(config["data"])
+    key = pipeline.load(ws, data, config["role"], project_id=config["project"], name=config["name"], progress=progress)
+    return {"dataset": key}
+
+
+def _represent(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    shown = pipeline.represent(
+        ws,
+        config["pool"],
+        config["query"],
+        RepresentationConfig.from_dict(config["representation"]),
+        model=ModelConfig.from_dict(config["model"]) if config["model"] else None,
+        warmup=WarmupConfig.from_dict(config["warmup"]),
+        progress=progress,
+    )
+    workbench.change(ws, config["project"], active=shown.key)
+    return {"representation": shown.key}
+
+
+def _experiment(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from curation.experiments import experiment
+
+    saved = comparison.open_artefact(ws, config["selection"])
+    inputs = pipeline.experiment_inputs(
+        ws, saved.represented, saved.ids, ModelConfig.from_dict(config["model"]), config["tests"]
+    )
+    key, _ = experiment(ws, inputs, ExperimentConfig.from_dict(config["experiment"]), progress)
+    return {"experiment": key}
+
+
+def _run(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    made = pipeline.run(ws, RunConfig.from_dict(config), progress)
+    return {name: made[name] for name in ("pool", "queries", "tests", "representation", "experiment")}
+
+
+TASKS: dict[str, Callable[[Workspace, dict[str, Any], Progress], dict[str, Any]]] = {
+    "load": _load,
+    "represent": _represent,
+    "experiment": _experiment,
+    "run": _run,
+}
