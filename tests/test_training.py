@@ -1,0 +1,361 @@
+"""Training learns the encoder's answer tokens and nothing else, and comes to the same bytes however often killed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from curation import models, trainer, training
+from curation.config import ModelConfig, TrainingConfig, WarmupConfig
+from curation.data.chat import Encoder
+from curation.data.rows import Example, Message, row_id
+from curation.errors import TrainingError
+from curation.progress import Silent
+from curation.trainer import AnswerTrainer, BatchPlan
+
+CONFIG = TrainingConfig(epochs=2.0, batch_size=4, micro_batch_size=4, lora_r=4, lora_alpha=8, learning_rate=1e-3)
+
+
+class StopError(Exception):
+    """Stands for a kill."""
+
+
+class Recording(Silent):
+    """Progress that remembers, and dies after a given step."""
+
+    def __init__(self, stop_after: int = 0) -> None:
+        self.stop_after, self.step, self.total, self.metrics = stop_after, 0, 0, []
+
+    def start(self, stage: str, total: int, unit: str = "examples") -> None:
+        assert (stage, unit) == ("training", "steps")
+        self.total = total
+
+    def advance(self, n: int = 1, **metrics: float) -> None:
+        self.step += n
+        self.metrics.append(metrics)
+        if self.step == self.stop_after:
+            raise StopError
+
+
+def example(prompt: str, answer: str) -> Example:
+    messages = (Message("user", prompt), Message("assistant", answer))
+    return Example(row_id(messages), messages)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_lm: Path) -> ModelConfig:
+    return ModelConfig(name=str(tiny_lm), device="cpu", max_length=64)
+
+
+@pytest.fixture(scope="module")
+def examples() -> list[Example]:
+    return [
+        example(f"What is {n} plus {n * n}?" + " Think." * (n % 3), f"It is {n + n * n}." * (n % 4 + 1))
+        for n in range(10)
+    ]
+
+
+@pytest.fixture(scope="module")
+def encoder(model: ModelConfig) -> Encoder:
+    return Encoder(models.load_tokenizer(model), model.max_length)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file's bytes, the clock's readings left out."""
+    found = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    found["result.json"] = json.dumps(json.loads(found["result.json"]) | {"seconds": 0}).encode()
+    return found
+
+
+def log(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def plain_loss(network: Any, rows: list[Any]) -> torch.Tensor:
+    """Mean over the answer tokens of all rows, one row at a time."""
+    losses = []
+    for row in rows:
+        logits = network(input_ids=torch.tensor([row.input_ids])).logits[0, :-1].float()
+        learned = torch.tensor(row.labels_mask[1:])
+        losses.append(
+            torch.nn.functional.cross_entropy(
+                logits[learned], torch.tensor(row.input_ids[1:])[learned], reduction="none"
+            )
+        )
+    return torch.cat(losses).mean()
+
+
+def test_the_trainers_loss_is_the_plain_mean_over_answer_tokens(
+    model: ModelConfig, examples: list[Example], encoder: Encoder, tmp_path: Path
+) -> None:
+    training.fine_tune(model, examples, replace(CONFIG, learning_rate=0.0), tmp_path, seed=3)
+    rows = [encoder.encode(e) for e in examples]
+    plan = BatchPlan([len(r.input_ids) for r in rows], batch_size=4, micro_batch_size=4, seed=3)
+    network = models.load_causal_lm(model)
+    with torch.no_grad():
+        expected = [plain_loss(network, [rows[i] for i in step]).item() for e in range(2) for step in plan.steps(e)]
+    assert len(expected) == 6
+    np.testing.assert_allclose([entry["loss"] for entry in log(tmp_path)], expected, rtol=1e-5)
+
+
+def test_the_model_sees_the_encoders_labels(
+    model: ModelConfig, examples: list[Example], encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set()
+    compute = AnswerTrainer.compute_loss
+
+    def spy(self: Any, network: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+        for ids, mask, labels in zip(
+            *(inputs[k].tolist() for k in ("input_ids", "attention_mask", "labels")), strict=True
+        ):
+            length = sum(mask)
+            assert mask == [1] * length + [0] * (len(ids) - length)
+            assert labels[length:] == [-100] * (len(ids) - length)
+            seen.add((tuple(ids[:length]), tuple(labels[:length])))
+        return compute(self, network, inputs, *args, **options)
+
+    monkeypatch.setattr(AnswerTrainer, "compute_loss", spy)
+    training.fine_tune(model, examples, replace(CONFIG, epochs=1.0), tmp_path, seed=0)
+    encoded = [encoder.encode(e) for e in examples]
+    assert seen == {(tuple(r.input_ids), tuple(r.labels)) for r in encoded}
+
+
+def test_the_cpu_loss_and_gradient_equal_trls(
+    model: ModelConfig, examples: list[Example], encoder: Encoder, tmp_path: Path
+) -> None:
+    from trl import SFTTrainer
+
+    rows = [encoder.encode(e) for e in examples]
+    plan = BatchPlan([len(r.input_ids) for r in rows], batch_size=10, micro_batch_size=10, seed=0)
+    made = training._trainer(model, CONFIG, 0, rows, encoder.tokenizer, tmp_path, 1, plan, trainer.TrainerCallback())
+    batch = next(iter(made.get_train_dataloader()))
+    found = []
+    for compute in (AnswerTrainer.compute_loss, SFTTrainer.compute_loss):
+        made.model.zero_grad()
+        loss = compute(made, made.model, dict(batch), num_items_in_batch=torch.tensor(50))
+        loss.backward()
+        found.append([loss.detach(), *(p.grad for p in made.model.parameters() if p.grad is not None)])
+    for ours, trls in zip(*found, strict=True):
+        torch.testing.assert_close(ours, trls, rtol=1e-4, atol=1e-6)
+
+
+def test_micro_batches_change_memory_not_the_result(
+    model: ModelConfig, examples: list[Example], tmp_path: Path
+) -> None:
+    for size in (4, 3):  # 3 does not divide 4, and the epoch's last step is short
+        training.fine_tune(model, examples, replace(CONFIG, micro_batch_size=size), tmp_path / str(size), seed=0)
+    whole, split = (load_file(tmp_path / str(size) / "model" / "adapter_model.safetensors") for size in (4, 3))
+    for name, value in whole.items():
+        torch.testing.assert_close(split[name], value, rtol=1e-3, atol=2e-5)
+    assert [e["loss"] for e in log(tmp_path / "3")] == pytest.approx([e["loss"] for e in log(tmp_path / "4")], rel=1e-4)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
+    model: ModelConfig, examples: list[Example], tmp_path: Path
+) -> None:
+    config = replace(CONFIG, lora_dropout=0.1)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.rand(1), np.random.rand(1)  # the caller's own state must not matter
+        training.fine_tune(model, examples, config, tmp_path / name, seed=seed)
+    a, b, c = (contents(tmp_path / name) for name in "abc")
+    assert a == b
+    assert a["model/adapter_model.safetensors"] != c["model/adapter_model.safetensors"]
+    assert "resume" not in {path.partition("/")[0] for path in a}
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_killed_training_resumes_to_the_same_bytes(
+    method: str, model: ModelConfig, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
+    config = replace(
+        CONFIG, method=method, epochs=3.0, lora_dropout=0.1, save_every_epoch=method == "lora", early_stopping=True
+    )
+    queries = examples[:2]
+    whole = training.fine_tune(model, examples, config, tmp_path / "whole", seed=0, queries=queries)
+    assert whole.steps == 9
+    for stop in (2, 4, 7):  # in mid-epoch, right behind an epoch's end, and in the last epoch
+        with pytest.raises(StopError):
+            training.fine_tune(
+                model, examples, config, tmp_path / "cut", seed=0, queries=queries, progress=Recording(stop)
+            )
+        assert trainer.last_checkpoint(tmp_path / "cut" / "resume").name == f"checkpoint-{stop - 1}"
+    torn = tmp_path / "cut" / "resume" / "checkpoint-8"
+    torn.mkdir()
+    progress = Recording()
+    training.fine_tune(model, examples, config, tmp_path / "cut", seed=0, queries=queries, progress=progress)
+    assert (progress.step, progress.total) == (9, 9)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_a_finished_training_is_returned_and_another_one_starts_anew(
+    model: ModelConfig, examples: list[Example], tmp_path: Path
+) -> None:
+    first = training.fine_tune(model, examples, replace(CONFIG, save_every_epoch=True), tmp_path, seed=0)
+    progress = Recording()
+    again = training.fine_tune(
+        model, examples, replace(CONFIG, save_every_epoch=True), tmp_path, seed=0, progress=progress
+    )
+    assert (again, progress.step) == (first, 0)
+    other = training.fine_tune(model, examples, replace(CONFIG, max_steps=2), tmp_path, seed=0)
+    assert other.steps == 2 and len(log(tmp_path)) == 2
+    assert not (tmp_path / "checkpoint-1").exists()
+
+
+def test_warmup_keeps_adams_state_by_name(
+    model: ModelConfig, examples: list[Example], encoder: Encoder, tmp_path: Path
+) -> None:
+    config = WarmupConfig(share=0.5, seed=5, training=replace(CONFIG, learning_rate=0.0, max_grad_norm=0.0))
+    result = training.warmup(model, examples, config, tmp_path)
+    assert json.loads((tmp_path / "warmup.json").read_text()) == {
+        "model": model.name, "seed": 5, "n_examples": 5, "steps": 4
+    }  # fmt: skip
+    assert result.n_examples == 5
+    # At learning rate 0 the weights stand still, so Adam's moments follow from plain gradients of the logged batches.
+    sample = sorted(np.random.default_rng(5).permutation(10)[:5])
+    rows = [encoder.encode(examples[i]) for i in sample]
+    plan = BatchPlan([len(r.input_ids) for r in rows], batch_size=4, micro_batch_size=4, seed=5)
+    network = models.load_causal_lm(model, tmp_path / "checkpoint-1")
+    trained = {n: p.requires_grad_() for n, p in network.named_parameters() if "lora_" in n}
+    for epoch in (0, 1):
+        folder = tmp_path / f"checkpoint-{epoch + 1}"
+        scalars = json.loads((folder / "optimizer.json").read_text())
+        assert scalars == {"step": 2 * epoch + 2, "betas": [0.9, 0.999], "eps": 1e-8, "learning_rate_mean": 0.0}
+        state = load_file(folder / "optimizer.safetensors")
+        assert {n.rpartition("/")[0] for n in state} == set(trained)
+    m = {n: torch.zeros_like(p) for n, p in trained.items()}
+    v = {n: torch.zeros_like(p) for n, p in trained.items()}
+    for rows_of_step in plan.steps(0) + plan.steps(1):
+        network.zero_grad()
+        plain_loss(network, [rows[i] for i in rows_of_step]).backward()
+        for n, p in trained.items():
+            m[n] = 0.9 * m[n] + 0.1 * p.grad
+            v[n] = 0.999 * v[n] + 0.001 * p.grad**2
+    for n in trained:
+        torch.testing.assert_close(state[f"{n}/exp_avg"], m[n], rtol=1e-3, atol=1e-7)
+        torch.testing.assert_close(state[f"{n}/exp_avg_sq"], v[n], rtol=1e-3, atol=1e-10)
+    assert max(float(value.abs().max()) for n, value in m.items() if "lora_B" in n) > 1e-4
+
+
+def test_warmup_weighs_epochs_by_their_mean_learning_rate(
+    model: ModelConfig, examples: list[Example], tmp_path: Path
+) -> None:
+    config = WarmupConfig(share=1.0, training=replace(CONFIG, epochs=3.0, schedule="linear", warmup_ratio=0.25))
+    training.warmup(model, examples, config, tmp_path)
+    rates = [entry["learning_rate"] for entry in log(tmp_path)]
+    assert rates[:4] == pytest.approx([0.0, 5e-4, 1e-3, 1e-3 * 6 / 7])  # 9 steps, 2 of them rising
+    for k in (1, 2, 3):
+        scalars = json.loads((tmp_path / f"checkpoint-{k}" / "optimizer.json").read_text())
+        assert scalars["learning_rate_mean"] == pytest.approx(np.mean(rates[3 * k - 3 : 3 * k]))
+
+
+def test_the_warmup_must_be_lora(model: ModelConfig, examples: list[Example], tmp_path: Path) -> None:
+    config = WarmupConfig(training=TrainingConfig(method="full"))
+    with pytest.raises(TrainingError, match=r"method is 'full', expected 'lora'"):
+        training.warmup(model, examples, config, tmp_path)
+
+
+def test_full_fine_tuning_moves_every_weight_and_loads_as_a_model(
+    model: ModelConfig, examples: list[Example], tmp_path: Path
+) -> None:
+    config = replace(CONFIG, method="full", learning_rate=1e-4)
+    result = training.fine_tune(model, examples, config, tmp_path, seed=0)
+    before = models.load_causal_lm(model)
+    after = models.load_causal_lm(replace(model, name=str(tmp_path / "model")))
+    assert models.load_tokenizer(replace(model, name=str(tmp_path / "model"))).chat_template
+    assert result.trainable_parameters == sum(p.numel() for p in before.parameters())
+    changed = [not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True)]
+    assert all(changed)
+    assert log(tmp_path)[-1]["loss"] < log(tmp_path)[0]["loss"]
+
+
+def test_early_stopping_keeps_the_epoch_with_the_lowest_query_loss(
+    model: ModelConfig, examples: list[Example], tmp_path: Path
+) -> None:
+    config = replace(CONFIG, epochs=3.0, learning_rate=0.02, early_stopping=True, save_every_epoch=True)
+    queries = [example("Name a colour.", "Blue is a colour."), example("Who sings?", "Birds sing in the morning.")]
+    result = training.fine_tune(model, examples, config, tmp_path, seed=0, queries=queries)
+    assert len(result.query_losses) == 3
+    assert result.best_epoch == int(np.argmin(result.query_losses)) + 1 != 3  # this rate makes it worse in the end
+    kept = (tmp_path / "model" / "adapter_model.safetensors").read_bytes()
+    for k in (1, 2, 3):
+        checkpoint = (tmp_path / f"checkpoint-{k}" / "adapter_model.safetensors").read_bytes()
+        assert (checkpoint == kept) == (k == result.best_epoch)
+
+
+def test_nan_stops_the_training_and_the_last_good_checkpoint_is_kept(
+    model: ModelConfig, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
+    compute = AnswerTrainer.compute_loss
+
+    def poisoned(self: Any, *args: Any, **options: Any) -> Any:
+        return compute(self, *args, **options) * (float("nan") if self.state.global_step == 2 else 1.0)
+
+    monkeypatch.setattr(AnswerTrainer, "compute_loss", poisoned)
+    with pytest.raises(TrainingError, match=r"diverged at step 3 of 6: loss nan.*last good checkpoint is checkpoint-2"):
+        training.fine_tune(model, examples, CONFIG, tmp_path, seed=0)
+    kept = load_file(tmp_path / "resume" / "checkpoint-2" / "adapter_model.safetensors")
+    assert all(torch.isfinite(value).all() for value in kept.values())
+    assert not (tmp_path / "model").exists()
+
+
+def test_rows_without_a_learnable_token_are_listed(model: ModelConfig, examples: list[Example], tmp_path: Path) -> None:
+    long = example("word " * 200, "never seen")
+    progress = Recording()
+    result = training.fine_tune(model, [*examples, long], CONFIG, tmp_path, seed=0, progress=progress)
+    assert [row for row, _ in result.rejected] == [long.id]
+    assert "longest length of 64 tokens" in result.rejected[0][1]
+    assert result.n_examples == 10
+    assert training.TrainingResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    assert set(progress.metrics[-1]) == {"loss", "learning_rate", "tokens_per_second"}
+    assert sum(entry["tokens"] for entry in log(tmp_path)) == 2 * result.tokens
+    with pytest.raises(TrainingError, match=r"none of 1 examples can be learned from \(first: its first answer token"):
+        training.fine_tune(model, [long], CONFIG, tmp_path, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"early_stopping": True}, r"no query can be used; give a query set"),
+        ({"epochs": 0.0}, r"0.0 epochs of 10 examples make no step"),
+        ({"lora_targets": ("query_key",)}, r"no layer 'query_key' for LoRA, expected some of: .*q_proj"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    change: dict[str, Any], message: str, model: ModelConfig, examples: list[Example], tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match=message):
+        training.fine_tune(model, examples, replace(CONFIG, **change), tmp_path, seed=0)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 300), min_size=1, max_size=200),
+    batch_size=st.integers(1, 40),
+    micro=st.integers(1, 40),
+    epoch=st.integers(0, 3),
+)
+def test_a_plan_takes_each_row_once_an_epoch_in_batches_of_the_asked_size(
+    lengths: list[int], batch_size: int, micro: int, epoch: int
+) -> None:
+    plan = BatchPlan(lengths, batch_size=batch_size, micro_batch_size=micro, seed=1)
+    steps = plan.steps(epoch)
+    assert sorted(np.concatenate(steps)) == list(range(len(lengths)))
+    assert len(steps) == plan.steps_per_epoch
+    assert {len(step) for step in steps[:-1]} <= {plan.batch_size}
+    plan.epoch = epoch
+    micro_batches = list(plan)
+    assert len(micro_batches) == len(plan)
+    assert [i for batch in micro_batches for i in batch] == np.concatenate(steps).tolist()
+    # The trainer groups micro-batches by count alone: only the last step may have fewer.
+    assert len(plan) - (plan.steps_per_epoch - 1) * plan.accumulation in range(1, plan.accumulation + 1)
+    assert plan.tokens(epoch * len(steps)) == sum(lengths[i] for i in steps[0])
