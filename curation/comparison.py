@@ -159,17 +159,17 @@ def compare(ws: Workspace, a: Saved, b: Saved, represented: Represented | None =
     )
 
 
-def run_config(ws: Workspace, project_id: str, view: View) -> dict[str, Any]:
-    """Return the config that replays a project's selection and experiment with `winnow run`."""
-    chosen = settings(ws, project_id)
-    record = view.represented.record
-    made: dict[str, Any] = {"schema_version": 1}
+def run_config(ws: Workspace, project_id: str, chosen: Saved) -> dict[str, Any]:
+    """Return the config that replays a selection of a project, and its experiment's design, with `winnow run`."""
+    options = settings(ws, project_id)
+    record = chosen.represented.record
+    made: dict[str, Any] = {}
     for name, role in (("pool", "pool"), ("queries", "query"), ("tests", "test")):
         row = ws.dataset(project_id, role)
         made[name] = json.loads(row.config) if row else None
-    made["model"] = record["model"] or (chosen.model.to_dict() if chosen.model else None)
+    made["model"] = record["model"] or (options.model.to_dict() if options.model else None)
     made["representation"] = record["representation"]
-    made["warmup"] = record["warmup"] or chosen.warmup.to_dict()
-    made["selection"] = view.selection.to_dict()
-    made["experiment"] = chosen.experiment.to_dict() if made["model"] else None
+    made["warmup"] = record["warmup"] or options.warmup.to_dict()
+    made["selection"] = chosen.selection.to_dict()
+    made["experiment"] = options.experiment.to_dict() if made["model"] and made["tests"] else None
     return made
