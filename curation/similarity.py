@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from curation.errors import SelectionError
 
+VERSION = 1  # raised whenever the same features give another similarity
 TILE_BYTES = 256 * 2**20
 
 

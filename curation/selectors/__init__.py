@@ -1,12 +1,12 @@
 """Similarity + budget → subset. Arrays only: no files, no models.
 
-A new selector is one file here and one line in `registry`.
+A new selector is one file here and one line in `REGISTRY`.
 """
 
 from curation.registry import Registry
 from curation.selectors.base import Budget, Overrides, Problem, Selector, Subset
 
-registry: Registry[Selector] = Registry(
+REGISTRY: Registry[Selector] = Registry(
     "selector",
     {
         "round_robin": "curation.selectors.round_robin:RoundRobin",
@@ -14,6 +14,6 @@ registry: Registry[Selector] = Registry(
         "random": "curation.selectors.random:Random",
     },
 )
-create = registry.create
+create = REGISTRY.create
 
-__all__ = ["Budget", "Overrides", "Problem", "Selector", "Subset", "create", "registry"]
+__all__ = ["REGISTRY", "Budget", "Overrides", "Problem", "Selector", "Subset", "create"]

@@ -136,7 +136,7 @@ class Subset:
         Place in the selector's ordering, from 0, counting what was picked or skipped for its length; −1 for pins.
     scores : float64 array
         What it was ranked by; for pins and random draws its similarity to the nearest query.
-    reason : tuple of str
+    reasons : tuple of str
         Why, in a few words.
     """
 
@@ -144,7 +144,7 @@ class Subset:
     query: npt.NDArray[np.int64]
     turns: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float64]
-    reason: tuple[str, ...]
+    reasons: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -210,7 +210,7 @@ class Selector(ABC):
             query=np.array([p.query for p, _ in picks], dtype=np.int64),
             turns=np.array([turn for _, turn in picks], dtype=np.int64),
             scores=np.array([p.score for p, _ in picks], dtype=np.float64),
-            reason=("pinned",) * len(overrides.pinned) + (self.reason,) * (len(picks) - len(overrides.pinned)),
+            reasons=("pinned",) * len(overrides.pinned) + (self.reason,) * (len(picks) - len(overrides.pinned)),
         )
 
 

@@ -13,7 +13,7 @@ from curation import selectors
 from curation.errors import SelectionError
 from curation.selectors import Budget, Overrides, Problem
 
-every_selector = pytest.mark.parametrize("name", list(selectors.registry))
+every_selector = pytest.mark.parametrize("name", list(selectors.REGISTRY))
 
 
 def similarity_of(n_queries: int, n_pool: int, seed: int, *, levels: int = 0) -> np.ndarray:
@@ -46,8 +46,8 @@ def test_budget_pins_and_bans_hold(
     assert len(subset) == len(subset.indices) == len(set(subset.indices.tolist())) == budget
     assert tuple(subset.indices[: len(pinned)]) == pinned
     assert not set(subset.indices.tolist()) & set(banned)
-    assert len(subset.reason) == len(subset.turns) == len(subset.query) == len(subset.scores) == budget
-    assert subset.reason[: len(pinned)] == ("pinned",) * len(pinned)
+    assert len(subset.reasons) == len(subset.turns) == len(subset.query) == len(subset.scores) == budget
+    assert subset.reasons[: len(pinned)] == ("pinned",) * len(pinned)
     assert subset.turns.tolist() == [-1] * len(pinned) + list(range(budget - len(pinned)))
     assert np.isfinite(subset.scores).all()
     taken = subset.query >= 0
@@ -147,10 +147,10 @@ def test_pins_over_the_token_budget_are_refused(name: str) -> None:
 
 @every_selector
 def test_file_class_and_name_agree_and_help_is_there(name: str) -> None:
-    found = selectors.registry.load(name)
+    found = selectors.REGISTRY.load(name)
     assert found.__module__ == f"curation.selectors.{name}"
     assert found.__name__.lower() == name.replace("_", "")
-    assert selectors.registry.help(name).endswith(".")
+    assert selectors.REGISTRY.help(name).endswith(".")
     assert found.reason
     assert not inspect.isabstract(found)
 
@@ -176,4 +176,4 @@ def test_problem_checks_its_columns() -> None:
 
 
 def test_public_names() -> None:
-    assert selectors.__all__ == ["Budget", "Overrides", "Problem", "Selector", "Subset", "create", "registry"]
+    assert selectors.__all__ == ["REGISTRY", "Budget", "Overrides", "Problem", "Selector", "Subset", "create"]
