@@ -21,6 +21,7 @@ from sqlmodel import Session, col, func, select
 from curation.artefacts import content_key
 from curation.datasets import DatasetStore
 from curation.errors import WorkspaceError
+from curation.features_store import FeatureStore
 from curation.overrides import ACTIONS, OverrideState, replay
 from curation.tables import Experiment, OverrideEntry, Project, SavedSelection
 
@@ -40,6 +41,10 @@ class Workspace(DatasetStore):
     def default(cls) -> Self:
         """Open the workspace that the environment variable `WINNOW_HOME` names, else ``~/.winnow``."""
         return cls(Path(os.environ.get("WINNOW_HOME") or "~/.winnow"))
+
+    def feature_store(self, key: str, role: str) -> FeatureStore:
+        """Return the store of the features with representation key `key`, for ``"pool"`` or ``"query"`` rows."""
+        return FeatureStore(self.root / "features" / f"{key}-{role}", role)
 
     # Projects
 
