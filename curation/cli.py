@@ -1,0 +1,219 @@
+"""`winnow`: everything the app does, from the command line.
+
+Each command prints its result's path last, or one JSON object with ``--json``; progress goes to standard error. It
+exits 0, or with the code of the error's kind in `curation.errors`; 130 when interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from curation.errors import CurationError, WorkspaceError
+from curation.workspace import Workspace
+
+app = typer.Typer(help="Winnow: find the few hundred examples that teach a model a task.", no_args_is_help=True)
+jobs_app = typer.Typer(help="See, cancel, resume and reorder jobs.", invoke_without_command=True)
+app.add_typer(jobs_app, name="jobs")
+stderr = Console(stderr=True)
+
+WorkspaceOption = Annotated[
+    Path | None, typer.Option("--workspace", help="Workspace folder; default WINNOW_HOME, else ~/.winnow.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder to export into.")]
+
+
+class Lines:
+    """Progress as lines on standard error: one a stage, and one every tenth of it."""
+
+    def __init__(self) -> None:
+        self._stage, self._total, self._done, self._unit, self._told = "", 0, 0, "", 0
+
+    def start(self, stage: str, total: int, unit: str = "examples") -> None:
+        """Begin a stage."""
+        self._stage, self._total, self._done, self._unit, self._told = stage, total, 0, unit, 0
+
+    def advance(self, n: int = 1, **metrics: float) -> None:
+        """Tell of every tenth."""
+        self._done += n
+        tenth = 10 * self._done // max(1, self._total)
+        if tenth > self._told:
+            self._told = tenth
+            readings = "".join(f" · {name} {value:.4g}" for name, value in metrics.items())
+            stderr.print(f"{self._stage}: {self._done:,} of {self._total:,} {self._unit}{readings}", highlight=False)
+
+    def log(self, message: str) -> None:
+        """Tell a line."""
+        stderr.print(message, highlight=False, markup=False)
+
+
+def _open(workspace: Path | None) -> Workspace:
+    return Workspace(workspace) if workspace else Workspace.default()
+
+
+def _finish(as_json: bool, result: dict[str, Any], path: Path) -> None:
+    """Print the result: an object for machines, the path for people and scripts."""
+    print(json.dumps(result, ensure_ascii=False) if as_json else path)
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="A JSON config; `winnow export` and the Report page write them.")],
+    out: OutOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Do all that a config asks for, reusing what is there, and export the selection."""
+    from curation import export, pipeline
+    from curation.config import read_config
+
+    ws = _open(workspace)
+    settled = pipeline.settle(read_config(config))
+    made = pipeline.run(ws, settled, Lines())
+    folder = out or Path(f"{config.stem}-export")
+    export.write(ws, export.Bundle(made["pool"], made["subset"], settled), folder)
+    report = folder / "report.html"
+    report.write_text(pipeline.report(ws, made, settled, title=config.stem), "utf-8")
+    result = {k: made[k] for k in ("pool", "queries", "tests", "representation", "experiment")}
+    result |= {"export": str(folder), "report": str(report), "n_selected": len(made["subset"])}
+    if made["result"]:
+        result["arms"] = {arm: told["metrics"] for arm, told in made["result"]["arms"].items()}
+    _finish(as_json, result, folder)
+
+
+@app.command()
+def demo(
+    targets: Annotated[str, typer.Option(help="One target skill, several with commas, or all.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings an arm.")] = 1,
+    world: Annotated[int, typer.Option("--seed", min=0, help="Which world to draw: other examples, noise, traps.")] = 0,
+    out: OutOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Do the whole loop on the demo: draw a world, represent, select, tune three arms, judge, report."""
+    from curation.demo import project
+
+    ws = _open(workspace)
+    folder = out or Path("winnow-demo")
+    told = project.run(
+        ws, targets=project.parse_targets(targets), seeds=seeds, world=world, out=folder, progress=Lines()
+    )
+    _finish(as_json, told, Path(told["report"]))
+
+
+@app.command(name="app")
+def open_app(
+    port: Annotated[int, typer.Option(help="Port.")] = 8501,
+    address: Annotated[str, typer.Option(help="Address to bind; other than localhost demands a login.")] = "localhost",
+    headless: Annotated[bool, typer.Option(help="Do not open a browser.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Open the app in a browser."""
+    script = Path(__file__).parent.parent / "app.py"
+    if not script.is_file():
+        raise WorkspaceError(f"{script} is missing; install Winnow with `pip install -e .` from its repository")
+    command = [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}"]
+    command += [f"--server.address={address}", f"--server.headless={str(headless).lower()}"]
+    environment = dict(os.environ) | ({"WINNOW_HOME": str(workspace.expanduser().resolve())} if workspace else {})
+    raise typer.Exit(subprocess.run(command, env=environment, cwd=script.parent).returncode)
+
+
+@app.command()
+def export(
+    project: Annotated[str, typer.Argument(help="Id of a project; `winnow export` without one lists them.")] = "",
+    selection: Annotated[str, typer.Option(help="Name of a saved selection; empty means the present one.")] = "",
+    out: OutOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a project's selection: rows with reasons, manifest, and the config that makes it again."""
+    from curation import comparison, export, workbench
+
+    ws = _open(workspace)
+    if not project:
+        known = ", ".join(p.id for p in ws.projects()) or "none yet; `winnow app` makes them"
+        raise WorkspaceError(f"no project was named, expected one of: {known}")
+    if selection:
+        saved = [s for s in ws.selections(project) if s.name == selection]
+        if not saved:
+            known = ", ".join(dict.fromkeys(s.name for s in ws.selections(project))) or "none"
+            raise WorkspaceError(f"project {project} has no saved selection {selection!r}; it has: {known}")
+        bundle = export.bundle(ws, project, comparison.open_saved(ws, saved[0]))
+    else:
+        bundle = export.bundle(ws, project, workbench.view(ws, project))
+    folder = export.write(ws, bundle, out or Path(f"{project}-export"))
+    _finish(as_json, {"export": str(folder), "n_selected": len(bundle.subset)}, folder)
+
+
+@jobs_app.callback()
+def list_jobs(context: typer.Context, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """List the jobs: running, then queued in their order, then ended ones."""
+    from curation import jobs
+
+    context.obj = ws = _open(workspace)
+    if context.invoked_subcommand:
+        return
+    found = jobs.jobs(ws)
+    if as_json:
+        print(json.dumps([job.model_dump() for job in found]))
+        return
+    table = Table("id", "state", "what", "stage", "done", box=None)
+    for job in found:
+        done = f"{job.done:,} of {job.total:,} {job.unit}" if job.total else ""
+        table.add_row(job.id, job.state, job.title, job.error or job.stage, done)
+    Console().print(table)
+
+
+@jobs_app.command()
+def cancel(context: typer.Context, job: str) -> None:
+    """End a job and all its processes."""
+    from curation import jobs
+
+    print(jobs.cancel(context.obj, job).state)
+
+
+@jobs_app.command()
+def resume(context: typer.Context, job: str) -> None:
+    """Queue a failed or cancelled job again; it goes on from what it had finished."""
+    from curation import jobs
+
+    print(jobs.resume(context.obj, job).state)
+
+
+@jobs_app.command()
+def move(context: typer.Context, job: str, place: int) -> None:
+    """Put a queued job at a place in its queue; 0 is next."""
+    from curation import jobs
+
+    jobs.move(context.obj, job, place)
+
+
+@jobs_app.command()
+def log(context: typer.Context, job: str, lines: int = 50) -> None:
+    """Print the end of a job's log."""
+    from curation import jobs
+
+    jobs.job(context.obj, job)
+    print(jobs.log_tail(context.obj, job, lines))
+
+
+def main() -> None:
+    """Run `winnow`; an error that a user can cause is one sentence and the code of its kind."""
+    try:
+        app(standalone_mode=True)
+    except CurationError as error:
+        stderr.print("[red]error:[/red] ", end="")
+        stderr.print(str(error), highlight=False, markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        stderr.print("interrupted; the same command goes on from what was finished")
+        sys.exit(130)
