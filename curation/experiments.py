@@ -19,7 +19,7 @@ import numpy as np
 
 from curation.config import EvaluationConfig, ExperimentConfig, ModelConfig, TrainingConfig
 from curation.errors import EvaluationError, SelectionError
-from curation.progress import Progress, Silent
+from curation.progress import Part, Progress, Silent
 from curation.workspace import Workspace, content_key
 
 if TYPE_CHECKING:
@@ -179,7 +179,8 @@ def tune(
         progress.log(f"tuning {title} on {len(ids)} examples")
         rows = ws.rows(inputs.pool, ids)
         queries = ws.examples(inputs.queries) if training.early_stopping else []
-        result = trainer.fine_tune(model, rows, training, part, seed=seed, queries=queries, progress=progress)
+        told = Part(progress, title)
+        result = trainer.fine_tune(model, rows, training, part, seed=seed, queries=queries, progress=told)
         (part / "result.json").write_text(json.dumps(result.to_dict(), ensure_ascii=False, sort_keys=True))
 
     return ws.produce("arm", key, make, {"title": title, "seed": seed, **training.to_dict()}, resumable=True)
@@ -223,7 +224,8 @@ def judge(
         progress.log(f"judging {title}")
         queries = ws.examples(inputs.queries)
         tests: list[Example] = ws.examples(inputs.tests) if inputs.tests else []
-        judged = evaluation.evaluate(model, adapter, queries, tests, asked, progress=progress)
+        told = Part(progress, title)
+        judged = evaluation.evaluate(model, adapter, queries, tests, asked, progress=told)
         (part / "evaluation.json").write_text(json.dumps(judged.to_dict(), ensure_ascii=False, sort_keys=True))
 
     folder = ws.produce("evaluation", key, make, {"title": title, **asked.to_dict()})
