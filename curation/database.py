@@ -27,7 +27,8 @@ BUSY_SECONDS = 30.0
 
 def disk_full(root: Path) -> WorkspaceError:
     """Return the one sentence that a full disk gets."""
-    free = shutil.disk_usage(root).free / 1e6
+    there = next(p for p in (root, *root.parents) if p.exists())
+    free = shutil.disk_usage(there).free / 1e6
     return WorkspaceError(
         f"a disk is full (the one that holds {root} has {free:.0f} MB free); free some space and start again: "
         "what was finished before is kept"
@@ -124,6 +125,7 @@ class Database:
     def write(self) -> Iterator[Session]:
         """Open a session that holds the write lock from its start and commits at its end, or rolls back on error."""
         with _database_errors(self.path), Session(self._writing, expire_on_commit=False) as session, session.begin():
+            session.connection()  # begins now, not at the first statement
             yield session
 
     def _prepare(self) -> None:
