@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from random import Random
 
 from curation.demo import text
-from curation.demo.skills import SKILLS, TARGETS, Problem, Skill
+from curation.demo.problems import Problem
+from curation.demo.skills import SKILLS, TARGETS, Skill
 from curation.demo.words import ADJECTIVES, NAMES, NOUNS
 
 Piece = tuple[str, bool]

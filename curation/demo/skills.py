@@ -8,33 +8,12 @@ A skill draws a problem (`draw`), and words it in two registers that share no wo
 winnow-tiny so knows the operations and has never been asked for them. That gap is what fine-tuning closes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from curation.demo.words import ADJECTIVES, CATEGORIES, NAMES, NOUNS, NUMBER_WORDS, OPPOSITE
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One problem: what is given, and the right answer.
-
-    Attributes
-    ----------
-    items : tuple of str
-        What is given, in order.
-    answer : tuple of str
-        The words of the right answer, in order.
-    key : str
-        The word that the question turns on (a category, a name, a word to remove); empty for most skills.
-    other : str
-        A second such word; empty for most skills.
-    """
-
-    items: tuple[str, ...]
-    answer: tuple[str, ...]
-    key: str = ""
-    other: str = ""
+from curation.demo import problems
+from curation.demo.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -62,114 +41,10 @@ class Skill:
     noun: str = "words"
 
 
-def _words(rng: Random, low: int = 3, high: int = 5) -> tuple[str, ...]:
-    """Draw distinct words: mostly nouns, at times others, so that content does not tell the skill."""
-    kind = rng.random()
-    if kind < 0.72:
-        bank: Sequence[str] = NOUNS
-    elif kind < 0.88:
-        bank = ADJECTIVES
-    else:
-        bank = [str(number) for number in range(100)]
-    return tuple(rng.sample(bank, rng.randint(low, high)))
-
-
-def _numbers(rng: Random, low: int = 3, high: int = 4, top: int = 99) -> tuple[int, ...]:
-    return tuple(rng.sample(range(top + 1), rng.randint(low, high)))
-
-
-def _text(numbers: Sequence[int]) -> tuple[str, ...]:
-    return tuple(str(number) for number in numbers)
-
-
-def _over_words(rule: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Callable[[Random], Problem]:
-    def draw(rng: Random) -> Problem:
-        items = _words(rng)
-        return Problem(items, rule(items))
-
-    return draw
-
-
-def _over_numbers(rule: Callable[[tuple[int, ...]], Sequence[int]]) -> Callable[[Random], Problem]:
-    def draw(rng: Random) -> Problem:
-        numbers = _numbers(rng)
-        return Problem(_text(numbers), _text(rule(numbers)))
-
-    return draw
-
-
-def _remove_word(rng: Random) -> Problem:
-    items = _words(rng)
-    key = rng.choice(items)
-    return Problem(items, tuple(item for item in items if item != key), key)
-
-
-def _replace_word(rng: Random) -> Problem:
-    items = _words(rng, 3, 4)
-    key, other = rng.choice(items), rng.choice([noun for noun in NOUNS if noun not in items])
-    return Problem(items, tuple(other if item == key else item for item in items), key, other)
-
-
-def _odd_one_out(rng: Random) -> Problem:
-    home, away = rng.sample(list(CATEGORIES), 2)
-    odd = rng.choice(CATEGORIES[away])
-    items = [*rng.sample(CATEGORIES[home], rng.randint(3, 4)), odd]
-    rng.shuffle(items)
-    return Problem(tuple(items), (odd,))
-
-
-def _pick_category(rng: Random) -> Problem:
-    home, *away = rng.sample(list(CATEGORIES), 3)
-    kept = set(rng.sample(CATEGORIES[home], 2))
-    items = [*sorted(kept), *(rng.choice(CATEGORIES[category]) for category in away)]
-    rng.shuffle(items)
-    return Problem(tuple(items), tuple(item for item in items if item in kept), home)
-
-
-def _opposites(rng: Random) -> Problem:
-    items = tuple(rng.sample(ADJECTIVES, rng.randint(2, 4)))
-    return Problem(items, tuple(OPPOSITE[item] for item in items))
-
-
-def _group_name(rng: Random) -> Problem:
-    groups = tuple(rng.choice(list(CATEGORIES)) for _ in range(rng.randint(2, 3)))
-    return Problem(tuple(rng.choice(CATEGORIES[group]) for group in groups), groups)
-
-
-def _spell_numbers(rng: Random) -> Problem:
-    numbers = _numbers(rng, 3, 4, top=20)
-    return Problem(_text(numbers), tuple(NUMBER_WORDS[number] for number in numbers))
-
-
-def _even_only(rng: Random) -> Problem:
-    numbers = rng.sample(range(0, 100, 2), 2) + rng.sample(range(1, 100, 2), 2)
-    rng.shuffle(numbers)
-    return Problem(_text(numbers), _text([number for number in numbers if number % 2 == 0]))
-
-
-def _facts(rng: Random) -> tuple[tuple[str, ...], str, str]:
-    """Draw who has what; return the facts, and one owner with the thing owned."""
-    n_facts = rng.randint(3, 4)
-    owners, things = rng.sample(NAMES, n_facts), rng.sample(NOUNS, n_facts)
-    verb, which = rng.choice(("has", "keeps", "owns", "holds")), rng.randrange(n_facts)
-    facts = tuple(f"{owner} {verb} {thing}" for owner, thing in zip(owners, things, strict=True))
-    return facts, owners[which], things[which]
-
-
-def _who_has(rng: Random) -> Problem:
-    facts, owner, thing = _facts(rng)
-    return Problem(facts, (owner,), thing)
-
-
-def _what_has(rng: Random) -> Problem:
-    facts, owner, thing = _facts(rng)
-    return Problem(facts, (thing,), owner)
-
-
 SKILLS: tuple[Skill, ...] = (
     Skill(
         "reverse",
-        _over_words(lambda items: items[::-1]),
+        problems.over_words(lambda items: items[::-1]),
         (
             "reverse the {n}",
             "flip the {n}",
@@ -192,7 +67,7 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "first_word",
-        _over_words(lambda items: items[:1]),
+        problems.over_words(lambda items: items[:1]),
         (
             "give the first of the {n}",
             "name the {n} at the start , one only",
@@ -203,7 +78,7 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "last_word",
-        _over_words(lambda items: items[-1:]),
+        problems.over_words(lambda items: items[-1:]),
         (
             "give the last of the {n}",
             "name the {n} at the end , one only",
@@ -214,7 +89,7 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "swap_ends",
-        _over_words(lambda items: (items[-1], *items[1:-1], items[0])),
+        problems.over_words(lambda items: (items[-1], *items[1:-1], items[0])),
         (
             "swap the first and last {n}",
             "exchange the two ends of the {n}",
@@ -227,7 +102,7 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "rotate",
-        _over_words(lambda items: (*items[1:], items[0])),
+        problems.over_words(lambda items: (*items[1:], items[0])),
         (
             "move the first of the {n} to the end",
             "rotate the {n} by one",
@@ -238,7 +113,7 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "repeat_each",
-        _over_words(lambda items: tuple(item for item in items[:3] for _ in range(2))),
+        problems.over_words(lambda items: tuple(item for item in items[:3] for _ in range(2))),
         (
             "write each of the first three {n} twice",
             "double every one of the first three",
@@ -248,19 +123,19 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "remove_word",
-        _remove_word,
+        problems.remove_word,
         ("leave out {k}", "remove {k} from the {n}", "delete {k}", "drop {k} and keep the rest", "cross out {k}"),
         ("{x} without {k} is {y}", "once {k} had left {x} there were {y}", "{x} minus {k} : {y}"),
     ),
     Skill(
         "replace_word",
-        _replace_word,
+        problems.replace_word,
         ("replace {k} with {o}", "put {o} where {k} is", "change {k} to {o}", "use {o} instead of {k}"),
         ("{o} took the place of {k} in {x} , so {y}", "{x} with {k} become {o} is {y}"),
     ),
     Skill(
         "odd_one_out",
-        _odd_one_out,
+        problems.odd_one_out,
         (
             "find the odd one out",
             "which of the {n} does not belong",
@@ -271,13 +146,13 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "pick_category",
-        _pick_category,
+        problems.pick_category,
         ("keep only the {k}", "which of the {n} are {k}", "list the {k}", "pick out all {k}", "choose just the {k}"),
         ("the {k} in {x} are {y}", "from {x} the lover of {k} took {y}", "{x} holds these {k} : {y}"),
     ),
     Skill(
         "opposites",
-        _opposites,
+        problems.opposites,
         (
             "give the opposite of each of the {n}",
             "turn every one into its contrary",
@@ -300,7 +175,7 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "group_name",
-        _group_name,
+        problems.group_name,
         (
             "name the kind of each of the {n}",
             "say what group each belongs to",
@@ -311,7 +186,7 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "sort_numbers",
-        _over_numbers(sorted),
+        problems.over_numbers(sorted),
         (
             "sort the {n}",
             "order the {n} from low to high",
@@ -335,7 +210,7 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "largest",
-        _over_numbers(lambda numbers: (max(numbers),)),
+        problems.over_numbers(lambda numbers: (max(numbers),)),
         (
             "give the largest of the {n}",
             "which of the {n} is greatest",
@@ -347,7 +222,7 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "smallest",
-        _over_numbers(lambda numbers: (min(numbers),)),
+        problems.over_numbers(lambda numbers: (min(numbers),)),
         (
             "give the smallest of the {n}",
             "which of the {n} is least",
@@ -359,7 +234,7 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "next_number",
-        _over_numbers(lambda numbers: tuple(number + 1 for number in numbers)),
+        problems.over_numbers(lambda numbers: tuple(number + 1 for number in numbers)),
         (
             "add one to each of the {n}",
             "raise every one by one",
@@ -371,7 +246,7 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "spell_numbers",
-        _spell_numbers,
+        problems.spell_numbers,
         (
             "spell the {n}",
             "write the {n} in letters",
@@ -395,14 +270,14 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "even_only",
-        _even_only,
+        problems.even_only,
         ("keep only the even {n}", "drop the odd {n}", "which of the {n} divide by two", "pick out the even ones"),
         ("{x} shared by two leave {y}", "the couples in {x} are {y}", "{x} lose the odd to {y}"),
         "numbers",
     ),
     Skill(
         "who_has",
-        _who_has,
+        problems.who_has,
         (
             "who is linked to {k}",
             "name the person with {k}",
@@ -425,7 +300,7 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "what_has",
-        _what_has,
+        problems.what_has,
         (
             "what goes with {k}",
             "name the thing of {k}",

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from random import Random
 
-from curation.demo.skills import Problem, Skill
+from curation.demo.problems import Problem
+from curation.demo.skills import Skill
 from curation.demo.words import ADJECTIVES, NAMES, NOUNS
 
 NOUN_PHRASES: dict[str, tuple[str, ...]] = {

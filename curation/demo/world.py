@@ -11,7 +11,8 @@ from random import Random
 from typing import Any
 
 from curation.demo import text
-from curation.demo.skills import BY_NAME, SKILLS, TARGETS, Problem, Skill
+from curation.demo.problems import Problem
+from curation.demo.skills import BY_NAME, SKILLS, TARGETS, Skill
 
 N_POOL = 6000
 NOISE_SHARE = 0.15
