@@ -79,5 +79,9 @@ def canonical_hash(messages: tuple[Message, ...]) -> str:
 
 def row_id(messages: tuple[Message, ...], occurrence: int = 0) -> str:
     """Return the row's id: its hash, and ``-n`` behind it for the n-th repetition of the same messages."""
-    digest = canonical_hash(messages)
+    return numbered_id(canonical_hash(messages), occurrence)
+
+
+def numbered_id(digest: str, occurrence: int) -> str:
+    """Return the id of the n-th repetition of the messages with that hash."""
     return digest if occurrence == 0 else f"{digest}-{occurrence}"
