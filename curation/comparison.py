@@ -20,7 +20,8 @@ from curation import pipeline
 from curation.config import SelectionConfig
 from curation.errors import WorkspaceError
 from curation.pipeline import Represented
-from curation.workbench import View, settings
+from curation.views import View, queries_of, rows_of
+from curation.workbench import settings
 from curation.workspace import Workspace, content_key
 
 if TYPE_CHECKING:
@@ -128,12 +129,11 @@ def compare(ws: Workspace, a: Saved, b: Saved, represented: Represented | None =
         If they are of different pools.
     """
     from curation import diagnostics
-    from curation.workbench import _queries, _rows
 
     shown = represented or a.represented
     if a.represented.record["pool"] != b.represented.record["pool"]:
         raise WorkspaceError(f"{a.name} and {b.name} were picked from different pools; choose two of one pool")
-    rows = _rows(ws.root, shown.record["pool"])
+    rows = rows_of(ws.root, shown.record["pool"])
     in_a, in_b = set(a.ids), set(b.ids)
     similarity = shown.similarity
     places = [np.array([rows.position[i] for i in s.ids], dtype=np.int64) for s in (a, b)]
@@ -145,7 +145,7 @@ def compare(ws: Workspace, a: Saved, b: Saved, represented: Represented | None =
         a,
         b,
         shown,
-        _queries(ws.root, shown.record["queries"])[1],
+        queries_of(ws.root, shown.record["queries"])[1],
         only_a=tuple(i for i in a.ids if i not in in_b),
         only_b=tuple(i for i in b.ids if i not in in_a),
         both=tuple(i for i in a.ids if i in in_b),

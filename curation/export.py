@@ -25,7 +25,7 @@ from curation.config import RunConfig
 from curation.data.rows import Example
 from curation.database import storage_errors
 from curation.errors import WorkspaceError
-from curation.workbench import View
+from curation.views import View
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ def contents(ws: Workspace, bundle: Bundle) -> dict[str, bytes]:
         "subset.parquet": _parquet(records),
         "run.json": _json(bundle.config.to_dict()),
     }
+    files["manifest.json"] = _json(_manifest(bundle, examples, files))
     if bundle.log:
         entries = (e.model_dump(include={"action", "row_id", "text", "author", "time"}) for e in bundle.log)
         files["overrides.jsonl"] = "".join(json.dumps(e, ensure_ascii=False) + "\n" for e in entries).encode()
-    files["manifest.json"] = _json(_manifest(bundle, examples, files))
     return files
 
 
@@ -125,9 +125,11 @@ def _parquet(records: list[dict[str, Any]]) -> bytes:
     turn = pa.struct([("role", text), ("content", text), ("tool_calls", text), ("train", pa.bool_())])
     names = ("group", "source", "licence", "user_id")
     schema = pa.schema(
-        [("id", text), ("messages", pa.list_(turn)), *((n, text) for n in names), ("extra", text)]
-        + [("rank", pa.int64()), ("similarity", pa.float64()), ("query_id", text)]
-        + [("reason", text), ("override", text), ("note", text)]
+        [
+            *(("id", text), ("messages", pa.list_(turn)), *((n, text) for n in names), ("extra", text)),
+            *(("rank", pa.int64()), ("similarity", pa.float64()), ("query_id", text)),
+            *(("reason", text), ("override", text), ("note", text)),
+        ]
     )
     rows = [
         {

@@ -71,7 +71,8 @@ def load(
     ws.produce("dataset", key, make, config.to_dict())
     if project_id is not None:
         pinned = dataclasses.replace(config, sha256=digest)
-        ws.add_dataset(project_id, role, name or Path(config.path).name, key, report_of(ws, key), pinned.to_dict())
+        report, title = report_of(ws, key), name or Path(config.path).name
+        ws.add_dataset(project_id, role, title, key, report.accepted, report.rejected, pinned.to_dict())
     return key
 
 
@@ -95,7 +96,8 @@ def report_of(ws: Workspace, dataset_key: str) -> Report:
 
 def tokens(ws: Workspace, dataset_key: str, model: ModelConfig) -> np.ndarray:
     """Return every row's length in tokens of the model's chat form, int64 (n_rows,); counted once."""
-    from curation.data.chat import Encoder, RowError
+    from curation.data.chat import Encoder
+    from curation.data.rows import RowError
     from curation.models import fingerprint, load_tokenizer
 
     key = content_key("tokens", dataset=dataset_key, model=fingerprint(model.name, model.revision), n=model.max_length)
@@ -110,7 +112,13 @@ def tokens(ws: Workspace, dataset_key: str, model: ModelConfig) -> np.ndarray:
                 counts.append(model.max_length)
         np.save(part / "tokens.npy", np.asarray(counts, dtype=np.int64))
 
-    return np.load(ws.produce("tokens", key, make, {"dataset": dataset_key}) / "tokens.npy")
+    return _array(ws.produce("tokens", key, make, {"dataset": dataset_key}) / "tokens.npy")
+
+
+def _array(path: Path) -> np.ndarray:
+    """A stored array, memory-mapped; a pickled one is refused."""
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
 
 
 # -------------------------------------------------------------------------------------------------- representation
@@ -132,17 +140,17 @@ class Represented:
     @property
     def similarity(self) -> np.ndarray:
         """Similarity, float32 (n_queries, n_pool), memory-mapped; rows without features have the lowest value."""
-        return np.load(self.folder / "similarity.npy", mmap_mode="r")
+        return _array(self.folder / "similarity.npy")
 
     @property
     def pool_xy(self) -> np.ndarray:
         """Map positions of the pool, float32 (n_pool, 2)."""
-        return np.load(self.folder / "pool_xy.npy", mmap_mode="r")
+        return _array(self.folder / "pool_xy.npy")
 
     @property
     def query_xy(self) -> np.ndarray:
         """Map positions of the queries, float32 (n_queries, 2)."""
-        return np.load(self.folder / "query_xy.npy")
+        return _array(self.folder / "query_xy.npy")
 
     @property
     def unusable(self) -> dict[str, str]:
@@ -380,6 +388,16 @@ def run(
         inputs = experiment_inputs(ws, represented, tuple(made["subset"]["id"]), config.model, tests)
         made["experiment"], made["result"] = experiment(ws, inputs, config.experiment, progress)
     return made
+
+
+def settle(config: RunConfig) -> RunConfig:
+    """Return the config with the hashes of its files in it, so that a replay on other files is refused."""
+    pinned = {
+        name: dataclasses.replace(data, sha256=data.sha256 or source_hash(data))
+        for name in ("pool", "queries", "tests")
+        if (data := getattr(config, name)) is not None
+    }
+    return dataclasses.replace(config, **pinned)
 
 
 def experiment_inputs(

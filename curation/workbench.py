@@ -10,29 +10,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from curation import pipeline, results
+from curation import results
 from curation.config import ProjectSettings, SelectionConfig
 from curation.errors import WorkspaceError
-from curation.overrides import OverrideState
 from curation.pipeline import Represented
+from curation.views import STATES, View, open_represented, rows_of, select_view, snippet
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from curation.data.rows import Example
-    from curation.selectors import Subset
 
-STATES = ("pool", "picked", "pinned", "banned")
 _SNIPPET = 160
 
 
@@ -98,86 +95,8 @@ def represented(ws: Workspace, project_id: str) -> list[Represented]:
     for artefact in ws.artefacts("representation"):
         config = json.loads(artefact.config)
         if (config["pool"], config["queries"]) == (pool.key, queries.key):
-            found.append(_represented(ws.artefact("representation", artefact.key)))
+            found.append(open_represented(ws.artefact("representation", artefact.key)))
     return found
-
-
-@lru_cache(maxsize=32)
-def _represented(folder: Path) -> Represented:
-    return pipeline.read_represented(folder)
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """What stays the same of a data set, in memory: ids, their positions, sources, lengths."""
-
-    ids: list[str]
-    position: dict[str, int]
-    sources: list[str]
-    n_chars: npt.NDArray[np.int64]
-
-
-@lru_cache(maxsize=8)
-def _rows(root: Path, key: str) -> Rows:
-    ws = Workspace(root)
-    ids = ws.ids(key)
-    sources = [s or "unknown" for s in ws.column(key, "source")]
-    return Rows(ids, {i: n for n, i in enumerate(ids)}, sources, np.asarray(ws.column(key, "n_chars"), dtype=np.int64))
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """A selection as it stands: everything that the Curate page, its map and its table draw.
-
-    Attributes
-    ----------
-    state : int8 array (n_pool,)
-        0 pool, 1 picked, 2 pinned, 3 banned; the names are in `STATES`.
-    nearest_query, nearest_similarity : arrays (n_pool,)
-        The query nearest to each row, and how near.
-    rank : int64 array (n_pool,)
-        Place of pick from 1; 0 where not picked.
-    stale_overrides : list of str
-        Ids that are pinned or banned but not in this pool; they are kept, and do nothing here.
-    """
-
-    project_id: str
-    represented: Represented
-    selection: SelectionConfig
-    overrides: OverrideState
-    rows: Rows
-    query_ids: list[str]
-    query_titles: list[str]
-    subset: Subset
-    state: npt.NDArray[np.int8]
-    rank: npt.NDArray[np.int64]
-    nearest_query: npt.NDArray[np.int64]
-    nearest_similarity: npt.NDArray[np.float32]
-    stale_overrides: list[str]
-
-    @property
-    def pool_ids(self) -> list[str]:
-        """Ids of the pool's rows, in order."""
-        return self.rows.ids
-
-    @property
-    def sources(self) -> list[str]:
-        """Source of each row."""
-        return self.rows.sources
-
-    @property
-    def similarity(self) -> npt.NDArray[np.float32]:
-        """Similarity (n_queries, n_pool)."""
-        return self.represented.similarity
-
-    @cached_property
-    def summary(self) -> dict[str, Any]:
-        """Count, distance to the query set against random, uncovered queries, redundancy, composition."""
-        from curation import diagnostics
-
-        told = diagnostics.summary(self.similarity, self.subset.indices, seed=0)
-        sources = Counter(self.rows.sources[i] for i in self.subset.indices)
-        return {**told, "n_picked": len(self.subset), "composition": dict(sources.most_common())}
 
 
 def view(ws: Workspace, project_id: str, *, representation: str = "", selection: SelectionConfig | None = None) -> View:
@@ -199,7 +118,7 @@ def view(ws: Workspace, project_id: str, *, representation: str = "", selection:
         raise WorkspaceError(f"there is no representation {key} of this pool and query set; choose another one")
     config = selection or chosen.selection
     overrides = ws.overrides(project_id)
-    rows = _rows(ws.root, available[key].record["pool"])
+    rows = rows_of(ws.root, available[key].record["pool"])
     stale = [i for i in (*overrides.pinned, *overrides.banned) if i not in rows.position]
     config = dataclasses.replace(
         config,
@@ -209,62 +128,11 @@ def view(ws: Workspace, project_id: str, *, representation: str = "", selection:
     )
     text = json.dumps(config.to_dict(), sort_keys=True)
     return dataclasses.replace(
-        _view(ws.root, available[key].folder, text),
+        select_view(ws.root, available[key].folder, text),
         project_id=project_id,
         overrides=overrides,
         stale_overrides=stale,
     )
-
-
-@lru_cache(maxsize=64)
-def _view(root: Path, folder: Path, config_text: str) -> View:
-    ws = Workspace(root)
-    config = SelectionConfig.from_dict(json.loads(config_text))
-    shown = _represented(folder)
-    rows = _rows(root, shown.record["pool"])
-    subset = pipeline.select(ws, shown, config)
-    nearest_query, nearest = _nearest(folder)
-    state = np.zeros(len(rows.ids), dtype=np.int8)
-    state[subset.indices] = STATES.index("picked")
-    state[[rows.position[i] for i in config.pinned]] = STATES.index("pinned")
-    state[[rows.position[i] for i in config.banned]] = STATES.index("banned")
-    rank = np.zeros(len(rows.ids), dtype=np.int64)
-    rank[subset.indices] = np.arange(1, len(subset) + 1)
-    query_ids, titles = _queries(root, shown.record["queries"])
-    return View(
-        project_id="",
-        represented=shown,
-        selection=config,
-        overrides=OverrideState(),
-        rows=rows,
-        query_ids=query_ids,
-        query_titles=titles,
-        subset=subset,
-        state=state,
-        rank=rank,
-        nearest_query=nearest_query,
-        nearest_similarity=nearest,
-        stale_overrides=[],
-    )
-
-
-@lru_cache(maxsize=8)
-def _nearest(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    similarity = np.load(folder / "similarity.npy", mmap_mode="r")
-    return similarity.argmax(axis=0), similarity.max(axis=0)
-
-
-@lru_cache(maxsize=8)
-def _queries(root: Path, key: str) -> tuple[list[str], list[str]]:
-    examples = Workspace(root).examples(key)
-    return [e.id for e in examples], [
-        _snippet(next(m.content for m in e.messages if m.role == "user")) for e in examples
-    ]
-
-
-def _snippet(text: str, length: int = 60) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def table(
@@ -337,7 +205,7 @@ def _ordered(view: View, positions: npt.NDArray[np.int64], order: str) -> npt.ND
 
 @lru_cache(maxsize=32)
 def _found(root: Path, key: str, search: str) -> npt.NDArray[np.bool_]:
-    found = np.zeros(len(_rows(root, key).ids), dtype=np.bool_)
+    found = np.zeros(len(rows_of(root, key).ids), dtype=np.bool_)
     found[Workspace(root).positions(key, search)] = True
     return found
 
@@ -346,7 +214,7 @@ def _page(ws: Workspace, view: View, positions: npt.NDArray[np.int64]) -> pd.Dat
     import pandas as pd
 
     names = [view.pool_ids[i] for i in positions]
-    texts = {e.id: _snippet(e.text, _SNIPPET) for e in ws.some(view.represented.record["pool"], positions.tolist())}
+    texts = {e.id: snippet(e.text, _SNIPPET) for e in ws.some(view.represented.record["pool"], positions.tolist())}
     return pd.DataFrame(
         {
             "id": names,
