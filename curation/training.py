@@ -304,7 +304,7 @@ def _train(
 
 
 def _save_model(folder: Path, best: Path | None, model: Any, tokenizer: Any, save_weights: Any) -> None:
-    """Write ``model/``: the best epoch's weights where epochs were judged, else the last; a full model with its tokenizer."""
+    """Write ``model/``: the best epoch's weights where epochs were judged, else the last; plus a tokenizer."""
     part = folder / "model.part"
     shutil.rmtree(part, ignore_errors=True)
     if best is not None:

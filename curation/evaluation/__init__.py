@@ -1,0 +1,139 @@
+"""Judging arms: metrics over queries and tests, and the statistics that compare arms.
+
+`evaluate` runs one tuned (or untouched) model through the metrics of the registry; `statistics` turns the evaluations
+of several seeds into means with intervals. A metric is one file and one line of `METRICS`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from curation.config import EvaluationConfig, ModelConfig
+from curation.data.rows import Example
+from curation.errors import EvaluationError
+from curation.evaluation.base import Metric
+from curation.progress import Progress, Silent
+from curation.registry import Registry
+
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    {
+        "query_loss": "curation.evaluation.query_loss:QueryLoss",
+        "test_loss": "curation.evaluation.test_loss:TestLoss",
+        "exact_match": "curation.evaluation.exact_match:ExactMatch",
+    },
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one model scored.
+
+    Attributes
+    ----------
+    per_example : dict of metric to list of float
+        One value for each judged row, in the rows' order.
+    ids : dict of metric to list of str
+        Ids of those rows.
+    summary : dict of metric to float
+        Mean over the rows.
+    answers : list of str
+        Generated answers to the test rows, if a metric asked for them.
+    answer_ids : list of str
+        Ids of the rows that were answered.
+    rejected : list of (id, reason)
+        Rows that could not be judged; they are in no mean.
+    seconds : float
+        Time taken.
+    """
+
+    per_example: dict[str, list[float]]
+    ids: dict[str, list[str]]
+    summary: dict[str, float]
+    answers: list[str] = field(default_factory=list)
+    answer_ids: list[str] = field(default_factory=list)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return dataclasses.asdict(self) | {"rejected": [list(pair) for pair in self.rejected]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Build from what `to_dict` gave."""
+        return cls(**data | {"rejected": [(row_id, reason) for row_id, reason in data["rejected"]]})
+
+
+def evaluate(
+    model: ModelConfig,
+    adapter: Path | None,
+    queries: Sequence[Example],
+    tests: Sequence[Example],
+    config: EvaluationConfig,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Judge one model by every metric of `config` for which there are rows.
+
+    Parameters
+    ----------
+    model : ModelConfig
+        The base model.
+    adapter : Path or None
+        A LoRA adapter, or the folder of a fully tuned model; None judges the base model itself (zero-shot).
+    queries, tests : sequence of Example
+        Rows; a metric whose rows are none is left out of the result.
+    config : EvaluationConfig
+        Metrics, longest answer, rows at once.
+    progress : Progress, optional
+        Told of each batch.
+
+    Raises
+    ------
+    EvaluationError
+        If no metric has rows, or a metric can judge none of its rows.
+    ConfigError
+        If a metric is unknown.
+    ModelError
+        If the model can't be loaded.
+    """
+    from curation.evaluation.judge import Judge
+
+    started = time.monotonic()
+    rows = {"queries": queries, "tests": tests}
+    metrics = {name: METRICS.create(name) for name in config.metrics}
+    metrics = {name: metric for name, metric in metrics.items() if rows[metric.role]}
+    if not metrics:
+        raise EvaluationError(
+            f"nothing to judge by: metrics {', '.join(config.metrics) or 'none'} with {len(queries)} queries and "
+            f"{len(tests)} tests; give rows for at least one metric"
+        )
+    judge = Judge(model, adapter, rows, config, progress or Silent())
+    per_example, ids, summary = {}, {}, {}
+    for name, metric in metrics.items():
+        judged = [
+            (example.id, value)
+            for example, value in zip(rows[metric.role], metric.measure(judge), strict=True)
+            if value is not None
+        ]
+        if not judged:
+            reason = next(iter(judge.rejected.values()), "the model gave nothing")
+            raise EvaluationError(f"{name} can judge none of the {len(rows[metric.role])} {metric.role} ({reason})")
+        ids[name] = [row_id for row_id, _ in judged]
+        per_example[name] = [value for _, value in judged]
+        summary[name] = sum(per_example[name]) / len(judged)
+    answered = judge.answered()
+    return Evaluation(
+        per_example=per_example,
+        ids=ids,
+        summary=summary,
+        answers=list(answered.values()),
+        answer_ids=list(answered),
+        rejected=list(judge.rejected.items()),
+        seconds=time.monotonic() - started,
+    )
