@@ -1,0 +1,139 @@
+"""Arms as people meet them: what each will cost, how its loss runs, and what it answered.
+
+Numbers and tables from configs, job readings and stored results; the sentences on them are in `findings`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from curation import results
+from curation.config import ExperimentConfig, TrainingConfig
+from curation.findings import ARMS
+from curation.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# ----------------------------------------------------------------------------------------------- before and meanwhile
+
+
+@dataclass(frozen=True)
+class ArmPlan:
+    """What one arm will cost: examples, optimizer steps of one training, examples seen in it, number of trainings."""
+
+    arm: str
+    n_examples: int
+    steps: int
+    seen: int
+    trainings: int
+
+
+def plan(config: ExperimentConfig, n_selected: int, n_candidates: int) -> list[ArmPlan]:
+    """Return what each arm will cost, in the order in which arms are tuned.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        Arms, seeds, training.
+    n_selected, n_candidates : int
+        Examples of the selection, and of the pool that have features.
+    """
+    told = []
+    for arm in (a for a in ARMS if a in config.arms):
+        n = {"zero_shot": 0, "full": n_candidates}.get(arm, n_selected)
+        training = config.full_training if arm == "full" and config.full_training else config.training
+        n_steps = steps(training, n)
+        seen = n_steps * min(training.batch_size, n)
+        told.append(ArmPlan(arm, n, n_steps, seen, 0 if arm == "zero_shot" else len(config.seeds)))
+    return told
+
+
+def steps(training: TrainingConfig, n_examples: int) -> int:
+    """Return the optimizer steps of a training on `n_examples` usable rows."""
+    if not n_examples:
+        return 0
+    return training.max_steps or round(training.epochs * math.ceil(n_examples / training.batch_size))
+
+
+_STAGE = re.compile(r"(\w+), seed (\d+): training")
+
+
+def live_curves(readings: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, float]]]:
+    """Return the loss curves of a running experiment, in the form of a result's ``curves``.
+
+    Parameters
+    ----------
+    readings : iterable of mappings
+        As `curation.jobs.metrics` returns them; what a resumed attempt did again replaces what was read before.
+    """
+    points: dict[tuple[str, int, int], float] = {}
+    for r in readings:
+        match = _STAGE.fullmatch(r["stage"])
+        if match and r.get("loss") is not None:
+            points[match[1], int(match[2]), r["done"]] = r["loss"]
+    curves: dict[str, list[dict[str, float]]] = {}
+    for (arm, seed, step), loss in sorted(points.items()):
+        curves.setdefault(arm, []).append({"seed": seed, "step": step, "loss": loss})
+    return {arm: curves[arm] for arm in (*ARMS, *sorted(curves.keys() - ARMS.keys())) if arm in curves}
+
+
+def trainings_done(plans: Sequence[ArmPlan], curves: Mapping[str, Sequence[Mapping[str, float]]]) -> tuple[int, int]:
+    """Return how many trainings have told of a step so far, and how many there will be."""
+    begun = sum(len({point["seed"] for point in points}) for points in curves.values())
+    return begun, sum(p.trainings for p in plans)
+
+
+# ---------------------------------------------------------------------------------------------------------- answers
+
+SHOWN = {
+    "all": "All",
+    "gained": "Selected right, random wrong",
+    "lost": "Selected wrong, random right",
+    "apart": "Arms disagree",
+    "wrong": "Every arm wrong",
+    "right": "Every arm right",
+}
+
+
+def answers(
+    ws: Workspace, record: results.ExperimentRecord, *, show: str = "all", offset: int = 0, limit: int = 5
+) -> tuple[pd.DataFrame, int]:
+    """Return one page of test prompts with what each arm answered, and how many there are of that kind.
+
+    Parameters
+    ----------
+    show : str
+        Which ones; a key of `SHOWN`.
+    offset, limit : int
+        Which of those; the frame's index is the place in the test set, from 0.
+    """
+    n_test = record.result["n_test"] if record.result else 0
+    if show == "all":
+        frame = results.answers(ws, record, offset, limit)
+        return frame.set_index(frame.index + offset), n_test
+    frame = results.answers(ws, record, 0, n_test)
+    columns = {str(c).removesuffix(": right"): c for c in frame if str(c).endswith(": right")}
+    right = {arm: frame[c].fillna(False).astype(bool) for arm, c in columns.items()}
+    if not right:
+        return frame.iloc[:0], 0
+    judged = list(right.values())
+    every, some = judged[0], judged[0]
+    for one in judged[1:]:
+        every, some = every & one, some | one
+    never = ~some & every  # no row
+    selected, random = right.get("selected", never), right.get("random", never)
+    kept = frame[
+        {
+            "gained": selected & ~random,
+            "lost": random & ~selected,
+            "apart": some & ~every,
+            "wrong": ~some,
+            "right": every,
+        }[show]
+    ]
+    return kept.iloc[offset : offset + limit], len(kept)

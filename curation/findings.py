@@ -1,0 +1,326 @@
+"""What an experiment says in plain words: its headline, tables and warnings.
+
+Numbers come from the result of `curation.experiments`, sentences are made here, so that the Evaluate page, the report
+and `winnow demo` tell the same. The advice is the field's, with its source: TIS is "targeted instruction selection"
+(arXiv 2602.14696), LESS arXiv 2402.04333. Text from data never enters a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from curation.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ARMS = {"zero_shot": "Zero-shot", "random": "Random", "selected": "Selected", "full": "Full pool"}
+_METRICS = {"exact_match": "Exact match", "test_loss": "Test loss", "query_loss": "Query loss"}
+FEW_TESTS = 100
+LENGTH_RATIO = 2.0
+
+TIS = "TIS, arXiv 2602.14696"
+ADVICE = (
+    (
+        "Distance to the query set predicts the loss on those very queries, far less the test loss or the task "
+        "metric: mean Spearman correlation over ten pairs of pool and base model, query loss / test loss / task "
+        "metric: LESS 0.89 / 0.40 / 0.30, RDS+ 0.20 / −0.07 / 0.17, EMBED 0.19 / −0.12 / 0.27.",
+        f"{TIS}, computed from its published plot data",
+    ),
+    (
+        "By task, LESS's distance predicted test loss with 0.95 on TyDiQA and 0.90 on Codex, but 0.22 on MMLU-Pro, "
+        "0.09 on BBH and −0.17 on GSM8K.",
+        TIS,
+    ),
+    (
+        "Tuning on 500 examples often hurts modern base models, whatever picks them: SmolLM3-3B −1.0 (random) to −6.5 "
+        "points, Qwen3-4B −1.2 to −9.4 points against zero-shot.",
+        TIS,
+    ),
+    (
+        "The gain over zero-shot on Llama-2-7B, Tulu v2, at 500 / 2,500 / 10,000 examples: random 0.5 / 3.0 / 4.2 "
+        "points, LESS with round_robin 2.1 / 5.1 / 6.0. No selector wins everywhere, and the gap narrows as the budget "
+        "grows.",
+        TIS,
+    ),
+)
+
+
+# ---------------------------------------------------------------------------------------------------------- numbers
+
+
+def arm_label(arm: str) -> str:
+    """Return an arm's name as people write it."""
+    return ARMS.get(arm, arm)
+
+
+def metric_label(metric: str) -> str:
+    """Return a metric's name as people write it."""
+    return _METRICS.get(metric, metric.replace("_", " ").capitalize())
+
+
+@lru_cache
+def is_loss(metric: str) -> bool:
+    """Whether a metric is a loss, in nats; the others are shares between 0 and 1, shown in percent."""
+    from curation.evaluation import METRICS
+
+    return METRICS.load(metric).highest != 1.0
+
+
+def shown(metric: str, value: float) -> str:
+    """Return a metric's value as it stands on screen: a loss with three digits, a share in percent with one."""
+    return _minus(f"{value:.3f}") if is_loss(metric) else _minus(f"{100 * value:.1f} %")
+
+
+def interval(metric: str, told: Mapping[str, Any]) -> str:
+    """Return a metric's mean with its 95 % interval, as ``61.2 % (54.0–68.1)``."""
+    return f"{shown(metric, told['mean'])} ({_ends(metric, told['low'], told['high'])})"
+
+
+def difference(metric: str, told: Mapping[str, Any]) -> str:
+    """Return a difference between two arms with its 95 % interval, as ``+21.0 points (14.2–27.4)``."""
+    unit = "" if is_loss(metric) else " points"
+    ends = _ends(metric, told["low"], told["high"])
+    return f"{'+' if told['mean'] > 0 else ''}{_number(metric, told['mean'])}{unit} ({ends})"
+
+
+def _number(metric: str, value: float) -> str:
+    text = f"{value:.3f}" if is_loss(metric) else f"{100 * value:.1f}"
+    return _minus(text.removeprefix("-") if float(text) == 0 else text)
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
+
+
+def _ends(metric: str, low: float | None, high: float | None) -> str:
+    """Write an interval; an end that is None is infinite, which is what one example tells of others."""
+    if low is None or high is None:
+        return "no interval from so few examples"
+    ends = _number(metric, low), _number(metric, high)
+    return (" to " if "−" in "".join(ends) else "–").join(ends)
+
+
+def main_metric(result: Mapping[str, Any]) -> str:
+    """Return the metric that the headline is about: the task's own if there is one, else the test or query loss."""
+    metrics: list[str] = result["metrics"]
+    ranked = [m for m in metrics if not is_loss(m)] + [m for m in ("test_loss", "query_loss") if m in metrics]
+    return (ranked or metrics)[0]
+
+
+# -------------------------------------------------------------------------------------------------------- sentences
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence on a result; `verdict` is better, worse or same (not distinguishable)."""
+
+    verdict: str
+    sentence: str
+
+
+def findings(result: Mapping[str, Any]) -> list[Finding]:
+    """Return what the result says on its main metric: against random first, then against zero-shot, then the full pool.
+
+    Returns
+    -------
+    list of Finding
+        At least one; the first is the headline.
+    """
+    metric = main_metric(result)
+    arms = result["arms"]
+    told = []
+    arm = next((a for a in ("selected", "random", "full") if a in arms), None)
+    if arm is None:
+        value = interval(metric, arms["zero_shot"]["metrics"][metric])
+        return [Finding("same", f"The untuned model has {_name(metric)} {value}; no arm was tuned.")]
+    against = result["differences"].get(arm, {}).get(metric, {})
+    if arm == "selected" and "versus_random" in against:
+        told.append(_against_random(metric, arms[arm]["n_examples"], against["versus_random"]))
+    if "versus_zero_shot" in against:
+        told.append(_against_zero_shot(metric, arm, against["versus_zero_shot"]))
+    if arm == "selected" and "full" in arms:
+        value, n = arms["full"]["metrics"][metric], arms["full"]["n_examples"]
+        share = arms["selected"]["n_examples"] / max(1, n)
+        told.append(
+            Finding(
+                "same",
+                f"The full pool of {n:,} examples reached {interval(metric, value)}; "
+                f"the selection is {100 * share:.1f} % of it.",
+            )
+        )
+    return told or [
+        Finding("same", f"{arm_label(arm)}: {_name(metric)} {interval(metric, arms[arm]['metrics'][metric])}.")
+    ]
+
+
+def _against_random(metric: str, n: int, told: Mapping[str, Any]) -> Finding:
+    verdict = _verdict(told)
+    size, span = _size(metric, told), _span(metric, told)
+    if verdict == "better":
+        return Finding(verdict, f"The selected {n:,} examples beat as many random ones by {size} ({span}).")
+    if verdict == "worse":
+        return Finding(verdict, f"The selected {n:,} examples did worse than as many random ones, by {size} ({span}).")
+    return Finding(
+        verdict,
+        f"The selected {n:,} examples and as many random ones are not distinguishable in {_name(metric)}: "
+        f"{difference(metric, told)}.",
+    )
+
+
+def _against_zero_shot(metric: str, arm: str, told: Mapping[str, Any]) -> Finding:
+    verdict = _verdict(told)
+    who = {"selected": "the selection", "random": "random examples", "full": "the full pool"}[arm]
+    size, span = _size(metric, told), _span(metric, told)
+    if verdict == "better":
+        return Finding(verdict, f"Tuning on {who} gained {size} over the untuned model ({span}).")
+    if verdict == "worse":
+        return Finding(verdict, f"Tuning lost: after tuning on {who} the model is {size} worse than untuned ({span}).")
+    return Finding(
+        verdict,
+        f"Tuning on {who} is not distinguishable from the untuned model in {_name(metric)}: "
+        f"{difference(metric, told)}.",
+    )
+
+
+def _verdict(told: Mapping[str, Any]) -> str:
+    return {True: "better", False: "worse", None: "same"}[told["better"]]
+
+
+def _size(metric: str, told: Mapping[str, Any]) -> str:
+    size = _number(metric, abs(told["mean"]))
+    return f"{size} nats of {_name(metric)}" if is_loss(metric) else f"{size} points {_name(metric)}"
+
+
+def _span(metric: str, told: Mapping[str, Any]) -> str:
+    """The interval of a difference's size, smaller end first."""
+    low, high = told["low"], told["high"]
+    return f"95 % interval {_ends(metric, low, high) if told['mean'] > 0 else _ends(metric, -high, -low)}"
+
+
+def _name(metric: str) -> str:
+    return metric_label(metric).lower()
+
+
+def warnings(result: Mapping[str, Any], lengths: tuple[float, float] | None = None) -> list[str]:
+    """Return what keeps the result from meaning more than it does.
+
+    Parameters
+    ----------
+    result : mapping
+        As `curation.experiments.experiment` returns it.
+    lengths : (float, float), optional
+        Median length in characters of the query set's and of the test set's answers.
+    """
+    told = []
+    n_test = result["n_test"]
+    if not n_test:
+        told.append("There is no test set, so only the queries themselves judge; load one on the Data page.")
+    elif n_test < FEW_TESTS:
+        told.append(f"Only {n_test} test examples: intervals are wide; {FEW_TESTS} or more tell smaller differences.")
+    tuned = [a for a in result["arms"] if a != "zero_shot"]
+    if tuned and len(result["seeds"]) == 1:
+        told.append(
+            "One seed only: the intervals show the spread over test examples, not that between trainings; "
+            "tune three seeds or more."
+        )
+    if lengths and min(lengths) > 0 and max(lengths) / min(lengths) > LENGTH_RATIO:
+        told.append(
+            f"Query answers have about {lengths[0]:,.0f} characters, test answers about {lengths[1]:,.0f}: losses on "
+            "the two measure different things, so judge by the task metric."
+        )
+    metrics = result["metrics"]
+    if "query_loss" in metrics and "selected" in tuned and _loss_without_metric(result):
+        told.append(
+            "The selection lowered the query loss but not the task metric. Distance to the queries predicts query loss "
+            f"well and the metric poorly (LESS 0.89 against 0.30; {TIS})."
+        )
+    lost = [a for a in tuned if _lost(result, a)]
+    if lost:
+        names = ", ".join(arm_label(a).lower() for a in lost)
+        told.append(
+            f"Tuning lost against zero-shot in {_name(main_metric(result))} ({names}). On modern base models that is "
+            f"common with few examples (SmolLM3-3B −1.0 to −6.5 points, Qwen3-4B −1.2 to −9.4 at 500 examples; {TIS}). "
+            "Try a lower learning rate, fewer passes or a larger budget, or keep the untuned model."
+        )
+    return told
+
+
+def _lost(result: Mapping[str, Any], arm: str) -> bool:
+    metric = main_metric(result)
+    told = result["differences"].get(arm, {}).get(metric, {}).get("versus_zero_shot")
+    return told is not None and _verdict(told) == "worse"
+
+
+def _loss_without_metric(result: Mapping[str, Any]) -> bool:
+    against = result["differences"].get("selected", {})
+    metric = main_metric(result)
+    if is_loss(metric) or not {"query_loss", metric} <= against.keys():
+        return False
+    other = "versus_random" if "versus_random" in against[metric] else "versus_zero_shot"
+    if other not in against[metric]:
+        return False
+    verdicts = {m: _verdict(against[m][other]) for m in ("query_loss", metric)}
+    return verdicts["query_loss"] == "better" and verdicts[metric] != "better"
+
+
+def answer_lengths(ws: Workspace, result: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return the median length in characters of the query set's and the test set's answers; None without a test set."""
+    if not result.get("tests"):
+        return None
+    return _median_answer(ws.root, result["queries"]), _median_answer(ws.root, result["tests"])
+
+
+@lru_cache(maxsize=16)
+def _median_answer(root: Path, dataset: str) -> float:
+    return float(median(len(e.answer) for e in Workspace(root).iter_examples(dataset)))
+
+
+# ----------------------------------------------------------------------------------------------------------- tables
+
+
+def arms_table(result: Mapping[str, Any]) -> pd.DataFrame:
+    """Return arms × metrics as text: mean with 95 % interval, and what each arm cost."""
+    import pandas as pd
+
+    rows = []
+    for arm, told in result["arms"].items():
+        row = {"Arm": arm_label(arm), "Examples": f"{told['n_examples']:,}" if told["n_examples"] else "none"}
+        row |= {metric_label(m): interval(m, told["metrics"][m]) for m in result["metrics"]}
+        rows.append(row | {"Tokens a pass": f"{told['tokens']:,}", "Time": f"{told['seconds']:,.0f} s"})
+    return pd.DataFrame(rows)
+
+
+def differences_table(result: Mapping[str, Any]) -> pd.DataFrame:
+    """Return each tuned arm's difference from random and zero-shot as text, with a verdict in words."""
+    import pandas as pd
+
+    words = {"better": "better", "worse": "worse", "same": "not distinguishable"}
+    rows = []
+    for arm, metrics in result["differences"].items():
+        for metric, others in metrics.items():
+            for other, told in others.items():
+                name = arm_label(other.removeprefix("versus_")).lower()
+                row = {"Arm": arm_label(arm), "Against": name, "Metric": metric_label(metric)}
+                verdict = words[_verdict(told)]
+                rows.append(row | {"Difference (95 % interval)": difference(metric, told), "Verdict": verdict})
+    return pd.DataFrame(rows, columns=["Arm", "Against", "Metric", "Difference (95 % interval)", "Verdict"])
+
+
+def cost(result: Mapping[str, Any]) -> str:
+    """Say what a point gained over zero-shot cost, in examples and seconds; empty where nothing was gained."""
+    metric = main_metric(result)
+    told = result["differences"].get("selected", {}).get(metric, {}).get("versus_zero_shot")
+    if told is None or is_loss(metric) or _verdict(told) != "better":
+        return ""
+    points, arm = 100 * told["mean"], result["arms"]["selected"]
+    runs = max(1, len(result["seeds"]))
+    return (
+        f"A point of {_name(metric)} gained cost {arm['n_examples'] / points:,.1f} examples and "
+        f"{arm['seconds'] / runs / points:,.1f} s of tuning and judging."
+    )
