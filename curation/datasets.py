@@ -1,7 +1,7 @@
 """Data sets of a workspace: which project uses which, their rows by id or by page, and uploaded files.
 
 Rows are Parquet in the artefact ``dataset/<key>`` (`rows.parquet`, `rejects.parquet`, `tags.parquet`), written by
-`curation.data` and read here: whole through Arrow in batches, a page at a time through DuckDB, which touches only the
+`curation.data` and read here: whole in Arrow's batches, a page at a time through DuckDB, which touches only the
 columns and row groups that the page needs.
 """
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DATASET = "dataset"
-_BATCH = 1024
 _COLUMNS = ("row", "id", "group", "source", "licence", "user_id", "line", "n_chars")
 
 
@@ -94,14 +93,9 @@ class DatasetStore(ArtefactStore):
 
     def iter_examples(self, key: str) -> Iterator[Example]:
         """Yield the rows in order, in bounded memory."""
-        from pyarrow.parquet import ParquetFile
+        from curation.data.validation import example_from_row, rows_from_parquet
 
-        from curation.data.validation import example_from_row
-
-        with ParquetFile(self.rows_path(key)) as file:
-            for batch in file.iter_batches(batch_size=_BATCH):
-                for row in batch.to_pylist():
-                    yield example_from_row(row)
+        return map(example_from_row, rows_from_parquet(self.rows_path(key)))
 
     def examples(self, key: str) -> list[Example]:
         """Return all rows in order."""
@@ -138,7 +132,7 @@ class DatasetStore(ArtefactStore):
 
         query = "SELECT * FROM read_parquet(?, file_row_number=true) WHERE list_contains(?, file_row_number)"
         with duckdb.connect() as connection:
-            table = connection.execute(query, [str(self.rows_path(key)), list(positions)]).to_arrow_table()
+            table = connection.sql(query, params=[str(self.rows_path(key)), list(positions)]).to_arrow_table()
         by_position = {row.pop("file_row_number"): row for row in table.to_pylist()}
         return [example_from_row(by_position[p]) for p in positions]
 
@@ -203,14 +197,11 @@ class DatasetStore(ArtefactStore):
 
     def rejects_file(self, key: str, path: Path) -> Path:
         """Write all rejected rows to `path` as JSON lines and return it."""
-        from pyarrow.parquet import ParquetFile
+        from curation.data.validation import rows_from_parquet
 
-        with (
-            ParquetFile(self.artefact(DATASET, key) / "rejects.parquet") as file,
-            path.open("w", encoding="utf-8") as out,
-        ):
-            for batch in file.iter_batches(batch_size=_BATCH, columns=["line", "reason", "raw"]):
-                out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in batch.to_pylist())
+        rejects = rows_from_parquet(self.artefact(DATASET, key) / "rejects.parquet", ["line", "reason", "raw"])
+        with path.open("w", encoding="utf-8") as out:
+            out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rejects)
         return path
 
     def store_upload(self, name: str, data: bytes | IO[bytes]) -> Path:
