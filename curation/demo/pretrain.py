@@ -58,7 +58,7 @@ class Pretraining:
     inner: int = 512
     layers: int = 4
     heads: int = 6
-    steps: int = 3000
+    steps: int = 2400
     batch: int = 32
     length: int = 96
     lr_muon: float = 0.02

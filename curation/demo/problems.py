@@ -49,11 +49,11 @@ def _text(numbers: Sequence[int]) -> tuple[str, ...]:
     return tuple(str(number) for number in numbers)
 
 
-def over_words(rule: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Callable[[Random], Problem]:
-    """Make a draw of three to five words, answered by a rule over them."""
+def over_words(rule: Callable[[tuple[str, ...]], tuple[str, ...]], low: int = 3) -> Callable[[Random], Problem]:
+    """Make a draw of `low` to five words, answered by a rule over them."""
 
     def draw(rng: Random) -> Problem:
-        items = _words(rng)
+        items = _words(rng, low)
         return Problem(items, rule(items))
 
     return draw

@@ -89,7 +89,7 @@ SKILLS: tuple[Skill, ...] = (
     ),
     Skill(
         "swap_ends",
-        problems.over_words(lambda items: (items[-1], *items[1:-1], items[0])),
+        problems.over_words(lambda items: (items[-1], *items[1:-1], items[0]), low=4),
         (
             "swap the first and last {n}",
             "exchange the two ends of the {n}",

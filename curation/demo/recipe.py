@@ -1,0 +1,60 @@
+"""The settings under which the demo runs: winnow-tiny, LESS and its warmup, the budget, the arms.
+
+They were tuned on the worlds of seeds 0, 1 and 2 alone.
+"""
+
+from pathlib import Path
+
+from curation.config import (
+    BudgetConfig,
+    EvaluationConfig,
+    ModelConfig,
+    RepresentationConfig,
+    SelectionConfig,
+    TrainingConfig,
+    WarmupConfig,
+)
+
+MODEL_FOLDER = Path(__file__).parents[2] / "assets" / "winnow-tiny"
+
+MODEL = ModelConfig(name=str(MODEL_FOLDER), device="cpu", max_length=128)
+"""No conversation of the demo is longer than 80 tokens."""
+
+LORA_R, LORA_ALPHA = 8, 16
+"""On all linear layers: 117 thousand weights, 6 % of the model."""
+
+WARMUP = WarmupConfig(
+    share=0.2,
+    training=TrainingConfig(
+        learning_rate=2e-3,
+        epochs=2.0,
+        batch_size=16,
+        micro_batch_size=16,
+        schedule="constant_with_warmup",
+        lora_r=LORA_R,
+        lora_alpha=LORA_ALPHA,
+        save_every_epoch=True,
+    ),
+)
+"""A tiny model needs a learning rate a hundred times that of a 7B one. Each epoch is a checkpoint, and each checkpoint
+costs LESS a pass over the pool: two, and no linear decay, so that the later one counts as much."""
+
+REPRESENTATION = RepresentationConfig(name="less", options={"formula": "less", "d": 4096})
+
+BUDGET = BudgetConfig(examples=300)
+"""5 % of the pool: as many as a target skill has rows in it."""
+
+SELECTION = SelectionConfig(selector="round_robin", budget=BUDGET)
+
+TRAINING = TrainingConfig(
+    learning_rate=2e-3, epochs=6.0, batch_size=16, micro_batch_size=16, lora_r=LORA_R, lora_alpha=LORA_ALPHA
+)
+"""For every arm of the budget's size: the same epochs, so the same number of optimizer steps."""
+
+FULL_TRAINING = TrainingConfig(
+    learning_rate=2e-3, epochs=3.0, batch_size=32, micro_batch_size=32, lora_r=LORA_R, lora_alpha=LORA_ALPHA
+)
+"""For the full pool: fewer passes over twenty times the rows."""
+
+EVALUATION = EvaluationConfig(max_new_tokens=12, batch_size=128)
+"""No right answer is longer than eleven tokens, its end included."""
