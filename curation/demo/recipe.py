@@ -6,11 +6,9 @@ They were tuned on the worlds of seeds 0, 1 and 2 alone.
 from pathlib import Path
 
 from curation.config import (
-    BudgetConfig,
     EvaluationConfig,
     ModelConfig,
     RepresentationConfig,
-    SelectionConfig,
     TrainingConfig,
     WarmupConfig,
 )
@@ -41,10 +39,8 @@ costs LESS a pass over the pool: two, and no linear decay, so that the later one
 
 REPRESENTATION = RepresentationConfig(name="less", options={"formula": "less", "d": 4096})
 
-BUDGET = BudgetConfig(examples=300)
+BUDGET = 300
 """5 % of the pool: as many as a target skill has rows in it."""
-
-SELECTION = SelectionConfig(selector="round_robin", budget=BUDGET)
 
 TRAINING = TrainingConfig(
     learning_rate=2e-3, epochs=6.0, batch_size=16, micro_batch_size=16, lora_r=LORA_R, lora_alpha=LORA_ALPHA

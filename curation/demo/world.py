@@ -14,6 +14,9 @@ from curation.demo import text
 from curation.demo.problems import Problem
 from curation.demo.skills import BY_NAME, SKILLS, TARGETS, Skill
 
+VERSION = 1
+"""Of the drawing: another one draws other worlds from the same seeds."""
+
 N_POOL = 6000
 NOISE_SHARE = 0.15
 DUPLICATE_SHARE = 0.10
