@@ -1,0 +1,102 @@
+"""A sentence-transformers model over the whole conversation with role tags, unit length (TIS's EMBED uses gtr-t5-base).
+
+Embedders read few tokens (all-MiniLM 256): a longer text is cut into chunks at word boundaries, the chunks' unit
+vectors are averaged and scaled to unit length again; `report` says for what share of the rows that was needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from curation import models
+from curation.config import Options, option
+from curation.data.rows import Example
+from curation.representations.base import Representation
+
+
+class Embed(Representation):
+    """Embed the whole conversation with a sentence-transformers model."""
+
+    name = "embed"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Options):
+        """The embedder."""
+
+        embedder: str = option(models.MINILM, "A sentence-transformers model: a folder, a hub id, or all-MiniLM-L6-v2.")
+        embedder_revision: str = option("", "Revision of a hub embedder; empty means its newest.")
+        query_prompt: str = option("", "Instruction put before each query, where the embedder wants one.")
+        device: str = option(
+            "auto", "Where it runs; auto takes a GPU if there is one.", choices=("auto", "cpu", "cuda")
+        )
+        batch_size: int = option(32, "Texts embedded at once.", low=1)
+
+    config: Config
+
+    def __init__(self, config: Options) -> None:
+        super().__init__(config)
+        self._rows = {"pool": 0, "query": 0}
+        self._chunked = {"pool": 0, "query": 0}
+
+    @cached_property
+    def _model(self) -> Any:
+        return models.load_embedder(self.config.embedder, self.config.embedder_revision, where=self.config.device)
+
+    def key(self) -> dict[str, Any]:
+        """Return the embedder's hash and the query prompt; device and batch size change nothing beyond rounding."""
+        return {
+            "name": self.name,
+            "version": self.VERSION,
+            "weights": models.fingerprint(self.config.embedder, self.config.embedder_revision),
+            "query_prompt": self.config.query_prompt,
+        }
+
+    def length(self, example: Example, role: str) -> int:  # noqa: ARG002
+        """Characters: good enough to put texts of similar length together."""
+        return len(example.text)
+
+    def compute(self, examples: Sequence[Example], role: str) -> Any:
+        """Return float32 (rows, 1, dimensions), unit length."""
+        prompt = self.config.query_prompt if role == "query" else ""
+        chunks = [list(self._chunks(example.text, prompt)) for example in examples]
+        vectors = self._model.encode(
+            [prompt + chunk for row in chunks for chunk in row],
+            batch_size=self.config.batch_size,
+            normalize_embeddings=True,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        ).astype(np.float32)  # (chunks, dimensions)
+        ends = np.cumsum([0, *(len(row) for row in chunks)])
+        mean = np.stack([vectors[start:end].mean(axis=0) for start, end in pairwise(ends)])
+        self._rows[role] += len(chunks)
+        self._chunked[role] += sum(len(row) > 1 for row in chunks)
+        return (mean / np.linalg.norm(mean, axis=1, keepdims=True))[:, None, :]
+
+    def report(self) -> dict[str, Any]:
+        """Return the share of rows computed here that were longer than the embedder reads, by role."""
+        shares = {role: self._chunked[role] / n for role, n in self._rows.items() if n}
+        return {"max_tokens": int(self._model.max_seq_length), "chunked_share": shares} if shares else {}
+
+    def _chunks(self, text: str, prompt: str) -> Iterator[str]:
+        """Yield consecutive pieces of the text that the embedder reads whole."""
+        tokenizer = self._model.tokenizer
+        special = tokenizer.num_special_tokens_to_add()
+        room = self._model.max_seq_length - special - len(tokenizer(prompt, add_special_tokens=False).input_ids)
+        encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        offsets, words = encoding.offset_mapping, encoding.word_ids()
+        start = 0
+        while len(offsets) - start > max(room, 1):
+            end = start + max(room, 1)
+            while end > start and words[end] == words[end - 1]:
+                end -= 1
+            if end == start:  # one word longer than the embedder reads: cut it
+                end = start + max(room, 1)
+            yield text[offsets[start][0] : offsets[end][0]]
+            start = end
+        yield text[offsets[start][0] :] if start else text

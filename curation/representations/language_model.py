@@ -1,0 +1,80 @@
+"""What representations that read the base model share: its options, its tokenizer and chat format, its key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from curation import models
+from curation.config import REQUIRED, ModelConfig, Options, option
+from curation.data.chat import Encoder
+from curation.data.rows import Example
+from curation.representations.base import Representation
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelOptions(Options):
+    """The base model, named as in `ModelConfig`, and how much of it is fed at once."""
+
+    model: str = option(REQUIRED, "Base model: a folder in the standard format, or a hub id.")
+    revision: str = option("", "Revision of a hub model; empty means its newest.")
+    dtype: str = option("float32", "Number type of the weights.", choices=("float32", "bfloat16", "float16"))
+    device: str = option("auto", "Where it runs; auto takes a GPU if there is one.", choices=("auto", "cpu", "cuda"))
+    max_length: int = option(2048, "Longest conversation in tokens; longer ones are cut at the end.", low=8)
+    trust_remote_code: bool = option(False, "Run Python code that comes with the model: only if you trust its author.")
+    tokens_per_batch: int = option(4096, "Most padded tokens computed at once; fewer need less memory.", low=1)
+
+    @property
+    def model_config(self) -> ModelConfig:
+        """The same options as `models` takes them."""
+        return ModelConfig(
+            name=self.model,
+            revision=self.revision,
+            dtype=self.dtype,
+            device=self.device,
+            max_length=self.max_length,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+
+class LanguageModelRepresentation(Representation):
+    """Base of representations computed by the base model on the chat-formatted conversation."""
+
+    needs_base_model = True
+    config: LanguageModelOptions
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Chat format and answer mask; cuts at what the model's positions allow."""
+        model = self.config.model_config
+        return Encoder(models.load_tokenizer(model), models.context_length(model))
+
+    @property
+    def batch_tokens(self) -> int:
+        """Most padded tokens a batch; a longer row makes a batch of its own."""
+        return self.config.tokens_per_batch
+
+    def key(self) -> dict[str, Any]:
+        """Return weights' and tokenizer's hash, chat format, length and dtype; device and batch size change nothing
+        beyond rounding."""
+        return {
+            "name": self.name,
+            "version": self.VERSION,
+            "weights": models.fingerprint(self.config.model, self.config.revision),
+            "encoder": self.encoder.key,
+            "dtype": self.config.dtype,
+        }
+
+    def length(self, example: Example, role: str) -> int:  # noqa: ARG002
+        """Tokens of the conversation; RowError if no answer token is left after cutting."""
+        return len(self.encoder.encode(example).input_ids)
+
+
+def unit(vectors: torch.Tensor) -> torch.Tensor:
+    """Scale the last dimension to length 1; zero stays zero."""
+    scaled: torch.Tensor = vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    return scaled
