@@ -73,7 +73,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Do all that a config asks for, reusing what is there, and export the selection."""
-    from curation import export, pipeline
+    from curation import export, pipeline, report
     from curation.config import read_config
 
     ws = _open(workspace)
@@ -81,10 +81,10 @@ def run(
     made = pipeline.run(ws, settled, Lines())
     folder = out or Path(f"{config.stem}-export")
     export.write(ws, export.Bundle(made["pool"], made["subset"], settled), folder)
-    report = folder / "report.html"
-    report.write_text(pipeline.report(ws, made, settled, title=config.stem), "utf-8")
+    card = folder / "report.html"
+    card.write_text(report.of_run(ws, made, settled, config.stem), "utf-8")
     result = {k: made[k] for k in ("pool", "queries", "tests", "representation", "experiment")}
-    result |= {"export": str(folder), "report": str(report), "n_selected": len(made["subset"])}
+    result |= {"export": str(folder), "report": str(card), "n_selected": len(made["subset"])}
     if made["result"]:
         result["arms"] = {arm: told["metrics"] for arm, told in made["result"]["arms"].items()}
     _finish(as_json, result, folder)
@@ -94,7 +94,7 @@ def run(
 def demo(
     targets: Annotated[str, typer.Option(help="One target skill, several with commas, or all.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="Trainings an arm.")] = 1,
-    world: Annotated[int, typer.Option("--seed", min=0, help="Which world to draw: other examples, noise, traps.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which world to draw: other examples, noise, traps.")] = 0,
     out: OutOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -104,9 +104,7 @@ def demo(
 
     ws = _open(workspace)
     folder = out or Path("winnow-demo")
-    told = project.run(
-        ws, targets=project.parse_targets(targets), seeds=seeds, world=world, out=folder, progress=Lines()
-    )
+    told = project.run(ws, targets=project.parse_targets(targets), seeds=seeds, seed=seed, out=folder, progress=Lines())
     _finish(as_json, told, Path(told["report"]))
 
 

@@ -71,6 +71,7 @@ def experiment(
 
     progress = progress or Silent()
     metrics = _metrics(config.evaluation, inputs.tests)
+    asked = dataclasses.replace(config.evaluation, metrics=metrics)
     if "selected" in config.arms and not inputs.selected:
         raise SelectionError("the selection is empty, expected at least one example; raise the budget and start again")
     weights = fingerprint(inputs.model.name, inputs.model.revision)
@@ -104,24 +105,17 @@ def experiment(
                 lines = (adapter / "log.jsonl").read_text().splitlines()
                 curves[arm] += [{**json.loads(line), "seed": seed} for line in lines]
             evaluation_key, evaluation = judge(
-                ws,
-                inputs,
-                adapter,
-                training,
-                config.evaluation,
-                metrics,
-                title=f"{arm}, seed {seed}",
-                progress=progress,
+                ws, inputs, adapter, asked, title=f"{arm}, seed {seed}", progress=progress
             )
             evaluations[arm][str(seed)] = evaluation_key
             judged[arm].append(evaluation)
         arms[arm]["seconds"] = round(time.monotonic() - started, 1)
     result: dict[str, Any] = {
-        "arms": {arm: {**arms[arm], "metrics": summarise(judged[arm], metrics)} for arm in judged},
-        "differences": differences(judged, metrics),
+        "arms": {arm: {**arms[arm], "metrics": metrics} for arm, metrics in _summaries(judged).items()},
+        "differences": _differences(judged),
         "curves": curves,
         "evaluations": evaluations,
-        "n_query": len(next(iter(judged.values()))[0].per_example["query_loss"]) if "query_loss" in metrics else 0,
+        "n_query": ws.count(inputs.queries),
         "n_test": ws.count(inputs.tests) if inputs.tests else 0,
         "metrics": list(metrics),
         "queries": inputs.queries,
@@ -190,9 +184,7 @@ def judge(
     ws: Workspace,
     inputs: Inputs,
     arm: Path | None,
-    training: TrainingConfig,
     config: EvaluationConfig,
-    metrics: tuple[str, ...],
     *,
     title: str,
     progress: Progress,
@@ -201,11 +193,7 @@ def judge(
     from curation import evaluation
     from curation.models import fingerprint
 
-    model, adapter = inputs.model, None
-    if arm is not None and training.method == "full":
-        model = dataclasses.replace(model, name=str(arm / "model"), revision="")
-    elif arm is not None:
-        adapter = arm / "model"
+    model = inputs.model
     key = content_key(
         "evaluation",
         version=evaluation.VERSION,
@@ -215,20 +203,19 @@ def judge(
         arm=arm.name if arm else None,
         queries=inputs.queries,
         tests=inputs.tests,
-        metrics=metrics,
+        metrics=config.metrics,
         max_new_tokens=config.max_new_tokens,
     )
-    asked = dataclasses.replace(config, metrics=metrics)
 
     def make(part: Path) -> None:
         progress.log(f"judging {title}")
         queries = ws.examples(inputs.queries)
         tests: list[Example] = ws.examples(inputs.tests) if inputs.tests else []
         told = Part(progress, title)
-        judged = evaluation.evaluate(model, adapter, queries, tests, asked, progress=told)
+        judged = evaluation.evaluate(model, arm / "model" if arm else None, queries, tests, config, progress=told)
         (part / "evaluation.json").write_text(json.dumps(judged.to_dict(), ensure_ascii=False, sort_keys=True))
 
-    folder = ws.produce("evaluation", key, make, {"title": title, **asked.to_dict()})
+    folder = ws.produce("evaluation", key, make, {"title": title, **config.to_dict()})
     return key, evaluation.Evaluation.from_dict(json.loads((folder / "evaluation.json").read_text()))
 
 
@@ -236,9 +223,7 @@ def _metrics(config: EvaluationConfig, tests: str | None) -> tuple[str, ...]:
     """Return the metrics that can be judged; without a test set only those on the queries."""
     from curation import evaluation
 
-    if tests is not None:
-        return config.metrics
-    kept = tuple(name for name in config.metrics if evaluation.registry.load(name).on == "query")
+    kept = tuple(n for n in config.metrics if tests or evaluation.METRICS.load(n).role == "queries")
     if not kept:
         raise EvaluationError(
             f"the metrics {', '.join(config.metrics)} need a test set and there is none; load one, or add query_loss"
@@ -246,29 +231,29 @@ def _metrics(config: EvaluationConfig, tests: str | None) -> tuple[str, ...]:
     return kept
 
 
-def summarise(judged: list[Evaluation], metrics: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Return each metric's mean and 95 % interval over seeds and examples, and its mean for each seed."""
+def _summaries(judged: dict[str, list[Evaluation]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Arm → metric → mean and 95 % interval over seeds and examples, and the mean of each seed."""
     from curation.evaluation import statistics
 
-    told = {}
-    for metric in metrics:
-        values = np.array([e.per_example[metric] for e in judged])  # (n_seeds, n_examples)
-        told[metric] = {**statistics.interval(values).to_dict(), "per_seed": values.mean(axis=1).tolist()}
-    return told
+    return {
+        arm: {
+            metric: {**interval.to_dict(), "per_seed": [e.summary[metric] for e in evaluations]}
+            for metric, interval in statistics.summarise(evaluations).items()
+        }
+        for arm, evaluations in judged.items()
+    }
 
 
-def differences(judged: dict[str, list[Evaluation]], metrics: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Return each tuned arm's difference from random and from zero-shot, paired by example."""
+def _differences(judged: dict[str, list[Evaluation]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Arm → metric → difference from random and from zero-shot, paired by example."""
     from curation.evaluation import statistics
 
-    told: dict[str, dict[str, Any]] = {}
-    for arm in judged:
-        for metric in metrics:
-            values = np.array([e.per_example[metric] for e in judged[arm]])
-            for other in ("random", ZERO_SHOT):
-                if arm in (other, ZERO_SHOT) or other not in judged:
-                    continue
-                against = np.array([e.per_example[metric] for e in judged[other]])
-                row = told.setdefault(arm, {}).setdefault(metric, {})
-                row[f"versus_{other}"] = statistics.difference(values, against).to_dict()
+    told: dict[str, dict[str, dict[str, Any]]] = {}
+    for arm, evaluations in judged.items():
+        for other in ("random", ZERO_SHOT):
+            if arm in (other, ZERO_SHOT) or other not in judged:
+                continue
+            for metric, found in statistics.compare(evaluations, judged[other]).items():
+                row = {**found.to_dict(), "distinguishable": found.distinguishable}
+                told.setdefault(arm, {}).setdefault(metric, {})[f"versus_{other}"] = row
     return told

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import nn
 
+SHIPPED = Path(__file__).parents[1] / "assets"
+DEMO_MODEL = "winnow-tiny"  # a name and not a path, so that a demo project survives a moved installation
 MINILM = "all-MiniLM-L6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -32,14 +34,14 @@ _NOT_HASHED = re.compile(r"^(trainer_state|training_args|optimizer|scheduler|REA
 
 
 def locate(name: str, revision: str = "", *, trust_remote_code: bool = False) -> Path:
-    """Return the folder that holds the model `name`, downloading it from the hub when `name` is no folder.
+    """Return the folder that holds the model `name`: a folder, the demo's own model, or downloaded from the hub.
 
     Raises
     ------
     ModelError
         If it is missing, gated, unreachable, or has no safetensors weights.
     """
-    folder = Path(name).expanduser()
+    folder = SHIPPED / name if name == DEMO_MODEL else Path(name).expanduser()
     if not folder.is_dir():
         if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or folder.exists():
             raise ModelError(f"no model folder at {name}; give a folder in the standard format or a hub id")

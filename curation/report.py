@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from curation import findings
@@ -19,10 +19,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from curation.comparison import Saved
+    from curation.config import RunConfig
     from curation.results import ExperimentRecord
+    from curation.tables import OverrideEntry
     from curation.views import View
 
-__all__ = ["Section", "card", "html", "html_from", "markdown", "markdown_card", "markdown_from", "sections_from"]
+__all__ = [
+    "Section",
+    "card",
+    "html",
+    "html_from",
+    "markdown",
+    "markdown_card",
+    "markdown_from",
+    "of_run",
+    "sections_from",
+]
 
 _PICKS = 25
 _SNIPPET = 280
@@ -106,21 +118,40 @@ def markdown(ws: Workspace, project_id: str, chosen: View | Saved, record: Exper
     return markdown_from(*_of_project(ws, project_id, chosen, record))
 
 
+def of_run(ws: Workspace, made: Mapping[str, Any], config: RunConfig, title: str) -> str:
+    """Return the card of what `pipeline.run` made, as one HTML file."""
+    from curation.comparison import Saved
+    from curation.pipeline import read_represented
+
+    shown = read_represented(ws.artefact("representation", made["representation"]))
+    saved = Saved(title, config.selection, shown, made["subset"])
+    return html_from(title, config.to_dict(), *_gather(ws, saved, (), made["result"]))
+
+
 def _of_project(
     ws: Workspace, project_id: str, chosen: View | Saved, record: ExperimentRecord | None
 ) -> tuple[str, dict[str, Any], pd.DataFrame, dict[str, Any], dict[str, Any] | None, dict[str, int]]:
     """Gather a project's records for `html_from`."""
-    from curation import comparison, diagnostics
+    from curation import comparison
     from curation.views import View
 
     saved = comparison.as_saved(ws, chosen) if isinstance(chosen, View) else chosen
+    config = comparison.run_config(ws, project_id, saved)
+    gathered = _gather(ws, saved, ws.override_log(project_id), record.result if record else None)
+    return f"{ws.project(project_id).name}: {saved.name}", config, *gathered
+
+
+def _gather(
+    ws: Workspace, saved: Saved, log: Sequence[OverrideEntry], result: dict[str, Any] | None
+) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any] | None, dict[str, int]]:
+    """Subset with text and source, summary, result and licences of a selection."""
+    from curation import diagnostics
+
     pool = saved.represented.record["pool"]
     position = {row_id: place for place, row_id in enumerate(ws.ids(pool))}
     rows = ws.rows(pool, list(saved.ids))
     sources = [source or "unknown" for source in ws.column(pool, "source")]
     subset = saved.table.assign(text=[_snippet(e.text) for e in rows], source=[e.source or "unknown" for e in rows])
-    log = ws.override_log(project_id)
-    result = record.result if record else None
     similarity = saved.represented.similarity
     summary = {
         **diagnostics.summary(similarity, [position[i] for i in saved.ids], seed=0),
@@ -131,9 +162,7 @@ def _of_project(
         "decisions": [{k: getattr(e, k) for k in ("action", "row_id", "text", "author")} for e in log],
         "lengths": findings.answer_lengths(ws, result) if result else None,
     }
-    config = comparison.run_config(ws, project_id, saved)
-    licences = Counter(e.licence or "not stated" for e in rows)
-    return f"{ws.project(project_id).name}: {saved.name}", config, subset, summary, result, dict(licences)
+    return subset, summary, result, dict(Counter(e.licence or "not stated" for e in rows))
 
 
 # --------------------------------------------------------------------------------------------------------- sections

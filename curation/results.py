@@ -13,6 +13,7 @@ from curation.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
+    from curation.data.rows import Example
     from curation.tables import Experiment
 
 
@@ -57,21 +58,26 @@ def answers(ws: Workspace, record: ExperimentRecord, offset: int = 0, limit: int
     """
     import pandas as pd
 
-    from curation.evaluation import Evaluation, expected_answer
+    from curation.evaluation import Evaluation
 
-    if record.result is None or not record.result["n_test"]:
+    if record.result is None or not record.result["tests"]:
         return pd.DataFrame(columns=["prompt", "expected"])
     tests = record.result["tests"]
-    places = range(offset, min(offset + limit, ws.count(tests)))
-    examples = ws.some(tests, list(places))
+    examples = ws.some(tests, range(offset, min(offset + limit, ws.count(tests))))
     columns: dict[str, list[Any]] = {
         "prompt": ["\n".join(m.content for m in e.prompt if m.role == "user") for e in examples],
-        "expected": [expected_answer(e) for e in examples],
+        "expected": [_expected(e) for e in examples],
     }
     for arm, keys in record.result["evaluations"].items():
         path = ws.artefact("evaluation", next(iter(keys.values()))) / "evaluation.json"
         judged = Evaluation.from_dict(json.loads(path.read_text()))
-        right = judged.per_example.get("exact_match")
-        columns[arm] = [judged.answers[p] if judged.answers else "" for p in places]
-        columns[f"{arm}: right"] = [bool(right[p]) if right else None for p in places]
+        given = dict(zip(judged.answer_ids, judged.answers, strict=True))
+        right = dict(zip(judged.ids.get("exact_match", ()), judged.per_example.get("exact_match", ()), strict=True))
+        columns[arm] = [given.get(e.id, "") for e in examples]
+        columns[f"{arm}: right"] = [bool(right[e.id]) if e.id in right else None for e in examples]
     return pd.DataFrame(columns)
+
+
+def _expected(example: Example) -> str:
+    references = example.field("references") or [example.answer]
+    return str(example.field("answer") or references[0])

@@ -72,7 +72,7 @@ def run(
     *,
     targets: tuple[str, ...],
     seeds: int = 1,
-    world: int = 0,
+    seed: int = 0,
     out: Path = Path("winnow-demo"),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def run(
         ``report`` (path). With several targets those of the first, and all of them under ``targets``.
     """
     progress = progress or Silent()
-    folder = draw(ws, world)
+    folder = draw(ws, seed)
     found = [
         _target(ws, folder, target, seeds, out / target if len(targets) > 1 else out, progress) for target in targets
     ]

@@ -3,8 +3,6 @@
 They were tuned on the worlds of seeds 0, 1 and 2 alone.
 """
 
-from pathlib import Path
-
 from curation.config import (
     EvaluationConfig,
     ModelConfig,
@@ -13,9 +11,7 @@ from curation.config import (
     WarmupConfig,
 )
 
-MODEL_FOLDER = Path(__file__).parents[2] / "assets" / "winnow-tiny"
-
-MODEL = ModelConfig(name=str(MODEL_FOLDER), device="cpu", max_length=128)
+MODEL = ModelConfig(name="winnow-tiny", max_length=128)
 """No conversation of the demo is longer than 80 tokens."""
 
 LORA_R, LORA_ALPHA = 8, 16

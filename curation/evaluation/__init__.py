@@ -20,6 +20,7 @@ from curation.evaluation.base import Metric
 from curation.progress import Progress, Silent
 from curation.registry import Registry
 
+VERSION = 1  # of what is measured: part of the content key
 METRICS: Registry[Metric] = Registry(
     "metric",
     {

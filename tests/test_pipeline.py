@@ -1,0 +1,144 @@
+"""The thin thread on real rows and a real model: load, represent, select, tune, judge; nothing computed twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curation import pipeline
+from curation.config import (
+    BudgetConfig,
+    DatasetConfig,
+    EvaluationConfig,
+    ExperimentConfig,
+    ModelConfig,
+    RepresentationConfig,
+    RunConfig,
+    SelectionConfig,
+    TrainingConfig,
+    WarmupConfig,
+)
+from curation.errors import ConfigError, DataError, SelectionError
+from curation.workspace import Workspace
+
+
+def rows(n: int) -> list[dict[str, str]]:
+    kinds = ("add the numbers {0} and {1}", "spell the word number {0}", "name a colour like {0}", "count to {0}")
+    return [{"prompt": kinds[i % 4].format(i, i + 1), "response": f"answer {i}", "source": f"s{i % 2}"} for i in range(n)]
+
+
+def write(path: Path, lines: list[dict[str, str]]) -> DatasetConfig:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return DatasetConfig(path=str(path))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> RunConfig:
+    return RunConfig(
+        pool=write(tmp_path / "pool.jsonl", rows(40)),
+        queries=write(tmp_path / "queries.jsonl", [{"prompt": "add the numbers 900 and 7", "response": "907"}]),
+        representation=RepresentationConfig(name="lexical"),
+        selection=SelectionConfig(budget=BudgetConfig(examples=5)),
+    )
+
+
+def test_lexical_needs_no_model_and_finds_its_kind(workspace: Workspace, small: RunConfig) -> None:
+    made = pipeline.run(workspace, small)
+    texts = [e.text for e in workspace.rows(made["pool"], list(made["subset"]["id"]))]
+    assert len(texts) == 5 and all("add the numbers" in text for text in texts)
+    assert made["subset"]["rank"].tolist() == [1, 2, 3, 4, 5]
+    shown = pipeline.read_represented(workspace.artefact("representation", made["representation"]))
+    assert shown.similarity.shape == (1, 40) and shown.similarity.dtype == np.float32
+    assert shown.pool_xy.shape == (40, 2) and np.isfinite(shown.pool_xy).all() and np.isfinite(shown.query_xy).all()
+
+
+def test_nothing_is_computed_twice(workspace: Workspace, small: RunConfig) -> None:
+    first = pipeline.run(workspace, small)
+    stamps = {p: p.stat().st_mtime_ns for p in workspace.root.rglob("*.npy")}
+    again = pipeline.run(workspace, small)
+    assert again["representation"] == first["representation"]
+    assert {p: p.stat().st_mtime_ns for p in workspace.root.rglob("*.npy")} == stamps
+
+
+def test_a_grown_pool_costs_only_its_new_rows(workspace: Workspace, small: RunConfig, tmp_path: Path) -> None:
+    pipeline.run(workspace, small)
+    stored = {p: p.stat().st_mtime_ns for p in workspace.root.glob("features/*-pool/**/*.npy")}
+    grown = dataclasses.replace(small, pool=write(tmp_path / "grown.jsonl", rows(44)))
+    made = pipeline.run(workspace, grown)
+    after = {p: p.stat().st_mtime_ns for p in workspace.root.glob("features/*-pool/**/*.npy")}
+    assert stored.items() <= after.items() and len(after) > len(stored)
+    assert workspace.count(made["pool"]) == 44
+
+
+def test_pins_bans_and_the_exact_budget(workspace: Workspace, small: RunConfig) -> None:
+    made = pipeline.run(workspace, small)
+    ids = workspace.ids(made["pool"])
+    best = made["subset"]["id"][0]
+    chosen = dataclasses.replace(small.selection, pinned=(ids[1],), banned=(best,), notes={ids[1]: "mine"})
+    subset = pipeline.run(workspace, dataclasses.replace(small, selection=chosen))["subset"]
+    assert len(subset) == 5 and subset["id"][0] == ids[1] and best not in set(subset["id"])
+    assert subset["override"].tolist() == ["pinned", "", "", "", ""] and subset["note"][0] == "mine"
+    unknown = dataclasses.replace(small, selection=dataclasses.replace(small.selection, pinned=("nowhere",)))
+    with pytest.raises(SelectionError, match="nowhere is pinned or banned but not in this pool"):
+        pipeline.run(workspace, unknown)
+
+
+def test_changed_bytes_are_refused_on_replay(workspace: Workspace, small: RunConfig, tmp_path: Path) -> None:
+    settled = pipeline.settle(small)
+    assert settled.pool.sha256 and settled.queries.sha256
+    write(tmp_path / "pool.jsonl", rows(41))
+    with pytest.raises(DataError, match="the config expects"):
+        pipeline.run(workspace, settled)
+
+
+def test_what_needs_a_model_says_so(workspace: Workspace, small: RunConfig) -> None:
+    with pytest.raises(ConfigError, match="'rds' needs a base model"):
+        pipeline.run(workspace, dataclasses.replace(small, representation=RepresentationConfig(name="rds")))
+    tokens = dataclasses.replace(small.selection, budget=BudgetConfig(tokens=100))
+    with pytest.raises(ConfigError, match="budget in tokens needs a model"):
+        pipeline.run(workspace, dataclasses.replace(small, selection=tokens))
+    with pytest.raises(ConfigError, match="experiment needs a base model"):
+        pipeline.run(workspace, dataclasses.replace(small, experiment=ExperimentConfig()))
+
+
+@pytest.mark.slow
+def test_the_whole_loop_on_real_rows(workspace: Workspace, shared: Path, tiny_lm: Path) -> None:
+    quick = TrainingConfig(max_steps=6, batch_size=8, micro_batch_size=8, learning_rate=1e-3, lora_r=4, lora_alpha=8)
+    config = RunConfig(
+        pool=DatasetConfig(path=str(shared / "data" / "pool_small.jsonl.gz")),
+        queries=DatasetConfig(path=str(shared / "data" / "queries" / "gsm8k.jsonl")),
+        tests=DatasetConfig(path=str(shared / "data" / "queries" / "nat_inst_task835.jsonl")),
+        model=ModelConfig(name=str(tiny_lm), max_length=256),
+        representation=RepresentationConfig(name="less", options={"d": 512}),
+        warmup=WarmupConfig(share=0.02, training=dataclasses.replace(quick, epochs=1.0, max_steps=0)),
+        selection=SelectionConfig(budget=BudgetConfig(tokens=4000)),
+        experiment=ExperimentConfig(
+            arms=("zero_shot", "random", "selected"),
+            seeds=(0, 1),
+            training=quick,
+            evaluation=EvaluationConfig(max_new_tokens=4),
+        ),
+    )
+    made = pipeline.run(workspace, config)
+    sources = {e.source for e in workspace.rows(made["pool"], list(made["subset"]["id"]))}
+    assert "gsm8k" in sources
+    costs = pipeline.tokens(workspace, made["pool"], config.model)  # type: ignore[arg-type]
+    ids = workspace.ids(made["pool"])
+    assert 3500 < sum(costs[ids.index(i)] for i in made["subset"]["id"]) <= 4000
+    result = made["result"]
+    assert set(result["arms"]) == {"zero_shot", "random", "selected"}
+    for arm, told in result["arms"].items():
+        assert set(told["metrics"]) == {"query_loss", "test_loss", "exact_match"}
+        loss = told["metrics"]["test_loss"]
+        assert loss["low"] < loss["mean"] < loss["high"]
+        assert len(loss["per_seed"]) == (1 if arm == "zero_shot" else 2)
+    assert result["arms"]["selected"]["n_examples"] == result["arms"]["random"]["n_examples"] == len(made["subset"])
+    assert result["arms"]["selected"]["metrics"]["query_loss"]["mean"] < result["arms"]["zero_shot"]["metrics"][
+        "query_loss"
+    ]["mean"]
+    again = pipeline.run(workspace, config)
+    assert again["experiment"] == made["experiment"] and again["result"] == result

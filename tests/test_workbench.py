@@ -1,0 +1,173 @@
+"""What the pages see: steps, the view under overrides, its table, details, lasso, saved selections, exports."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from curation import comparison, export, jobs, pipeline, tasks, workbench
+from curation.config import BudgetConfig, DatasetConfig, RepresentationConfig, RunConfig, SelectionConfig, read_config
+from curation.errors import ConfigError, JobError, SelectionError, WorkspaceError
+from curation.workspace import Workspace
+
+
+@pytest.fixture
+def project(workspace: Workspace, tmp_path: Path) -> str:
+    """A project with a pool of 30 rows, two queries and a lexical representation."""
+    made = workspace.create_project("Trial").id
+    words = ("red apple", "blue whale", "green tree")
+    pool = [{"prompt": f"tell of a {words[i % 3]} {i}", "response": "well", "source": f"s{i % 2}"} for i in range(30)]
+    queries = [{"prompt": "a red apple please", "response": "yes"}, {"prompt": "one blue whale", "response": "no"}]
+    for role, lines in (("pool", pool), ("query", queries)):
+        path = tmp_path / f"{role}.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        pipeline.load(workspace, DatasetConfig(path=str(path)), role, project_id=made)
+    workbench.change(workspace, made, selection=SelectionConfig(budget=BudgetConfig(examples=6)))
+    keys = [workspace.dataset(made, role).key for role in ("pool", "query")]  # type: ignore[union-attr]
+    pipeline.represent(workspace, keys[0], keys[1], RepresentationConfig(name="lexical"))
+    return made
+
+
+def states(ws: Workspace, project: str) -> dict[str, str]:
+    return {step.page: step.state for step in workbench.steps(ws, project)}
+
+
+def test_steps_lead_through_the_work(workspace: Workspace, project: str) -> None:
+    empty = workspace.create_project("Empty").id
+    assert states(workspace, empty)["data"] == "next" and states(workspace, empty)["curate"] == "todo"
+    assert [states(workspace, project)[p] for p in ("data", "represent", "curate", "train")] == [
+        "done",
+        "done",
+        "next",
+        "todo",
+    ]
+    comparison.save_selection(workspace, workbench.view(workspace, project), "first")
+    assert states(workspace, project)["curate"] == "done" and states(workspace, project)["train"] == "next"
+
+
+def test_a_view_honours_every_decision_at_the_exact_budget(workspace: Workspace, project: str) -> None:
+    before = workbench.view(workspace, project)
+    assert len(before.subset) == 6 and before.summary["n_picked"] == 6
+    banned, pinned = before.pool_ids[before.subset.indices[0]], before.pool_ids[2]
+    workspace.override(project, "ban", banned, author="Ada")
+    workspace.override(project, "pin", pinned)
+    after = workbench.view(workspace, project)
+    picked = [after.pool_ids[i] for i in after.subset.indices]
+    assert len(picked) == 6 and picked[0] == pinned and banned not in picked
+    assert after.state[after.rows.position[banned]] == workbench.STATES.index("banned")
+    workspace.override(project, "undo")
+    workspace.override(project, "undo")
+    again = workbench.view(workspace, project)
+    assert again.subset.indices.tolist() == before.subset.indices.tolist()
+
+
+def test_a_budget_over_the_pool_is_said(workspace: Workspace, project: str) -> None:
+    with pytest.raises(SelectionError, match="only 30 of 30"):
+        workbench.view(workspace, project, selection=SelectionConfig(budget=BudgetConfig(examples=31)))
+    with pytest.raises(WorkspaceError, match="nothing is represented yet"):
+        workbench.view(workspace, workspace.create_project("Empty").id)
+
+
+def test_the_table_pages_filters_and_sorts(workspace: Workspace, project: str) -> None:
+    view = workbench.view(workspace, project)
+    page, total = workbench.table(workspace, view, limit=4)
+    assert total == 30 and page["rank"].tolist() == [1, 2, 3, 4]
+    page, total = workbench.table(workspace, view, search="BLUE whale")
+    assert total == 10 and all("blue whale" in text for text in page["text"])
+    page, total = workbench.table(workspace, view, state="picked")
+    assert total == 6 and set(page["state"]) == {"picked"}
+    page, total = workbench.table(workspace, view, source="s1", order="-similarity")
+    assert total == 15 and page["similarity"].is_monotonic_decreasing
+    some = view.pool_ids[3:6]
+    page, total = workbench.table(workspace, view, ids=some, order="length")
+    assert total == 3 and set(page["id"]) == set(some)
+    page, total = workbench.table(workspace, view, search="nothing like it")
+    assert total == 0 and page.empty
+
+
+def test_a_lasso_catches_what_lies_inside(workspace: Workspace, project: str) -> None:
+    view = workbench.view(workspace, project)
+    xy = view.represented.pool_xy
+    left, right = xy.min(axis=0) - 1, xy.max(axis=0) + 1
+    corners = [float(left[0]), float(right[0]), float(right[0]), float(left[0])]
+    heights = [float(left[1]), float(left[1]), float(right[1]), float(right[1])]
+    assert workbench.lasso(view, corners, heights) == view.pool_ids
+    middle = float(xy[:, 0].mean())
+    half = workbench.lasso(view, [corners[0], middle, middle, corners[0]], heights)
+    assert half == [i for i, x in zip(view.pool_ids, xy[:, 0], strict=True) if x < middle]
+    assert workbench.box(view, [corners[0], middle], [heights[0], heights[2]]) == half
+    assert workbench.lasso(view, [0.0, 1.0], [0.0, 1.0]) == []
+
+
+def test_a_detail_says_why(workspace: Workspace, project: str) -> None:
+    view = workbench.view(workspace, project)
+    first = view.pool_ids[view.subset.indices[0]]
+    told = workbench.detail(workspace, view, first)
+    assert told.rank == 1 and told.state == "picked" and "number 1" in told.sentence
+    assert told.nearest[0][1] == pytest.approx(told.similarity)
+    left = next(i for i in view.pool_ids if view.rank[view.rows.position[i]] == 0)
+    assert "Not picked" in workbench.detail(workspace, view, left).sentence
+    workspace.override(project, "note", left, text="look again", author="Ada")
+    noted = workbench.detail(workspace, workbench.view(workspace, project), left)
+    assert (noted.note, noted.note_author) == ("look again", "Ada")
+    with pytest.raises(WorkspaceError, match="is not in this pool"):
+        workbench.detail(workspace, view, "nowhere")
+
+
+def test_saved_selections_are_versions_and_compare(workspace: Workspace, project: str) -> None:
+    first = comparison.save_selection(workspace, workbench.view(workspace, project), "mine", "Ada")
+    workspace.override(project, "ban", workbench.view(workspace, project).pool_ids[0])
+    second = comparison.save_selection(workspace, workbench.view(workspace, project), "mine", "Ada")
+    assert (first.version, second.version, second.parent) == (1, 2, "mine v1")
+    a, b = (comparison.open_saved(workspace, s) for s in (first, second))
+    told = comparison.compare(workspace, a, b)
+    assert len(told.both) + len(told.only_a) == 6 and len(told.both) + len(told.only_b) == 6
+    assert told.jaccard == len(told.both) / len({*a.ids, *b.ids})
+    assert told.coverage_a.shape == (2,)
+
+
+def test_an_export_replays_to_the_same_bytes(workspace: Workspace, project: str, tmp_path: Path) -> None:
+    view = workbench.view(workspace, project)
+    workspace.override(project, "pin", view.pool_ids[5], author="Ada")
+    workspace.override(project, "note", view.pool_ids[5], text="the one")
+    bundle = export.bundle(workspace, project, workbench.view(workspace, project))
+    folder = export.write(workspace, bundle, tmp_path / "out")
+    lines = [json.loads(line) for line in (folder / "subset.jsonl").read_text().splitlines()]
+    assert len(lines) == 6 and lines[0]["winnow"]["override"] == "pinned" and lines[0]["winnow"]["note"] == "the one"
+    assert len((folder / "overrides.jsonl").read_text().splitlines()) == 2
+    other = Workspace(tmp_path / "other")
+    config: RunConfig = read_config(folder / "run.json")
+    made = pipeline.run(other, pipeline.settle(config))
+    again = export.contents(other, export.Bundle(made["pool"], made["subset"], config))
+    for name in ("subset.jsonl", "subset.parquet", "run.json", "manifest.json"):
+        assert again[name] == (folder / name).read_bytes(), name
+    with zipfile.ZipFile(io.BytesIO(export.archive(workspace, bundle))) as archive:
+        assert archive.read("subset.jsonl") == (folder / "subset.jsonl").read_bytes()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkspaceError, match="expected a folder"):
+        export.write(workspace, bundle, tmp_path / "file")
+
+
+def test_a_job_is_settled_before_it_waits(workspace: Workspace, project: str) -> None:
+    with pytest.raises(JobError, match="unknown kind of job 'dance'"):
+        tasks.start(workspace, project, "dance", {})
+    with pytest.raises(ConfigError, match="loaded as 'pond'"):
+        tasks.start(workspace, project, "load", {"data": {"path": "x"}, "role": "pond"})
+    with pytest.raises(ConfigError, match="needs a base model"):
+        tasks.start(workspace, project, "experiment", {"experiment": {}})
+    with pytest.raises(WorkspaceError, match="no pool yet"):
+        empty = workspace.create_project("Empty").id
+        tasks.start(workspace, empty, "represent", {"representation": {"name": "lexical"}})
+    assert jobs.jobs(workspace) == []
+
+
+def test_a_represent_job_makes_what_the_page_shows(workspace: Workspace, project: str) -> None:
+    config = {"representation": {"name": "lexical"}}
+    job = jobs.wait(workspace, tasks.start(workspace, project, "represent", config), 120)
+    assert job.state == "succeeded", jobs.log_tail(workspace, job.id)
+    shown = workbench.represented(workspace, project)
+    assert len(shown) == 1 and workbench.settings(workspace, project).active == shown[0].key
