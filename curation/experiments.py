@@ -118,6 +118,7 @@ def experiment(
         "n_query": ws.count(inputs.queries),
         "n_test": ws.count(inputs.tests) if inputs.tests else 0,
         "metrics": list(metrics),
+        "selected": list(inputs.selected),
         "queries": inputs.queries,
         "tests": inputs.tests,
         "model": inputs.model.to_dict(),
