@@ -1,7 +1,7 @@
 """The process of one job: waits for its turn, runs the task, tells the workspace how it goes.
 
 Started by `curation.jobs` as ``python -m curation.job_runner WORKSPACE JOB``. The task comes from
-`curation.pipeline.TASKS`, or from the `TASKS` of the module that the environment variable `WINNOW_TASKS` names; it is
+`curation.tasks.TASKS`, or from the `TASKS` of the module that the environment variable `WINNOW_TASKS` names; it is
 imported only when the turn has come, so that a waiting job is small. A job that is no longer its own (cancelled, or
 reported dead and resumed as another process) ends itself.
 """
@@ -34,6 +34,7 @@ from curation.workspace import Workspace
 _TICK = 0.5
 _BEAT = 2.0
 _WINDOW = 30.0
+_RESERVE_BYTES = 2**18  # held while the task runs, so that a full disk still has room to tell how it ended
 
 
 class JobProgress:
@@ -136,10 +137,12 @@ def run(root: Path, job_id: str) -> int:
     found = _register(ws, job_id)
     if not _await_turn(ws, job_id, found.attempt):
         return 1
+    reserve = jobs.folder(ws, job_id) / "reserve"
     with JobProgress(ws, job_id, found.attempt) as progress:
         progress.log(f"{found.title} begins (attempt {found.attempt}, process {os.getpid()})")
         try:
             with storage_errors(ws.root):
+                reserve.write_bytes(os.urandom(_RESERVE_BYTES))
                 result = json.dumps(_task(found.kind)(ws, json.loads(found.config), progress) or {})
             ending = {"state": "succeeded", "result": result}
         except CurationError as error:
@@ -150,13 +153,14 @@ def run(root: Path, job_id: str) -> int:
                 "state": "failed",
                 "error": f"the job failed with {type(error).__name__}: {error}; its log tells where",
             }
+    reserve.unlink(missing_ok=True)
     progress.log(ending.get("error") or f"{found.title} succeeded")
     progress.write(**ending, ended=time.time(), eta=None)
     return 0 if ending["state"] == "succeeded" else 1
 
 
 def _task(kind: str) -> Any:
-    tasks: dict[str, Any] = import_module(os.environ.get("WINNOW_TASKS", "curation.pipeline")).TASKS
+    tasks: dict[str, Any] = import_module(os.environ.get("WINNOW_TASKS", "curation.tasks")).TASKS
     if kind not in tasks:
         raise JobError(f"unknown kind of job {kind!r}; expected one of: {', '.join(tasks)}")
     return tasks[kind]

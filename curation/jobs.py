@@ -48,7 +48,7 @@ def submit(
     ws : Workspace
         Where the job and its results are kept.
     kind : str
-        Name of the task in `curation.pipeline.TASKS`.
+        Name of the task in `curation.tasks.TASKS`.
     config : dict
         What the task gets, in plain JSON.
     project_id, title : str

@@ -58,4 +58,20 @@ def breed(ws: Workspace, _config: dict[str, Any], progress: Progress) -> dict[st
     return {}
 
 
-TASKS = {"count": count, "refuse": refuse, "crash": crash, "breed": breed}
+def write(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Write blocks of 64 KiB, as many as are asked for, into an artefact that keeps what it has."""
+
+    def make(part: Path) -> None:
+        progress.start("writing", config["blocks"], "blocks")
+        for i in range(config["blocks"]):
+            if not (block := part / f"{i}.bin").exists():
+                beside = part / "beside"
+                beside.write_bytes(bytes(2**16))
+                beside.rename(block)
+            progress.advance()
+
+    ws.produce("blocks", "k", make, resumable=True)
+    return {}
+
+
+TASKS = {"count": count, "refuse": refuse, "crash": crash, "breed": breed, "write": write}

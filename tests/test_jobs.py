@@ -34,7 +34,9 @@ def until(ws: Workspace, job_id: str, true_of: Callable[[Job], bool], seconds: f
     """Return the job once `true_of` holds, as a page that polls would see it."""
     deadline = time.monotonic() + seconds
     while not true_of(job := jobs.job(ws, job_id)):
-        assert time.monotonic() < deadline, (job.state, job.stage, job.error, jobs.log_tail(ws, job_id))
+        told = (job.state, job.stage, job.error, jobs.log_tail(ws, job_id))
+        assert job.state in jobs.ACTIVE, told
+        assert time.monotonic() < deadline, told
         time.sleep(0.05)
     return job
 
@@ -75,7 +77,7 @@ def test_a_crash_is_told_with_its_traceback_in_the_log(workspace: Workspace) -> 
 
 def test_an_unknown_kind_lists_the_known_ones(workspace: Workspace) -> None:
     failed = jobs.wait(workspace, jobs.submit(workspace, "nothing", {}), 60)
-    assert failed.error == "unknown kind of job 'nothing'; expected one of: count, refuse, crash, breed"
+    assert failed.error == "unknown kind of job 'nothing'; expected one of: count, refuse, crash, breed, write"
 
 
 def test_a_killed_job_is_failed_within_15_s_and_resumes_from_where_it_was(workspace: Workspace) -> None:
@@ -173,6 +175,31 @@ def test_a_job_whose_submitter_died_before_starting_it_is_failed(workspace: Work
     with workspace.write() as session:
         session.add(Job(id="lost", kind="count", title="lost", heartbeat=time.time() - 11))
     assert jobs.job(workspace, "lost").state == "failed"
+
+
+def test_a_full_disk_is_told_and_what_was_written_serves_the_resume(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(2**20))
+        ws = Workspace(disk / "ws")
+        job_id = jobs.submit(ws, "write", {"blocks": 18})
+        failed = jobs.wait(ws, job_id, 60)
+        assert (failed.state, failed.error.partition(" (")[0]) == ("failed", "a disk is full")
+        assert "free some space and start again" in jobs.log_tail(ws, job_id, 1)
+        written = {p: p.stat().st_mtime_ns for p in ws.root.glob("artefacts/blocks/k.part/*.bin")}
+        assert len(written) > 3
+        ballast.unlink()
+        jobs.resume(ws, job_id)
+        assert jobs.wait(ws, job_id, 60).state == "succeeded"
+        folder = ws.artefact("blocks", "k")
+        assert len(list(folder.glob("*.bin"))) == 18
+        assert all((folder / p.name).stat().st_mtime_ns == time for p, time in written.items())  # not written again
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_another_process_with_the_same_pid_is_not_the_job(workspace: Workspace) -> None:
