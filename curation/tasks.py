@@ -32,10 +32,10 @@ def start(ws: Workspace, project_id: str, kind: str, config: dict[str, Any], tit
     Parameters
     ----------
     kind : str
-        ``load``: `config` has ``data`` (DatasetConfig), ``role`` and ``name``. ``represent``: ``representation``, and
-        optionally ``model`` and ``warmup``, which else come from the project's settings. ``experiment``:
-        ``experiment`` (ExperimentConfig), optionally ``selection`` (SelectionConfig, or ``{"saved": key}``) and
-        ``name``.
+        ``load``: `config` has ``data`` (DatasetConfig), ``role`` and ``name``. ``check``: ``role``, whose active data
+        set is tagged. ``represent``: ``representation``, and optionally ``model`` and ``warmup``, which else come from
+        the project's settings. ``experiment``: ``experiment`` (ExperimentConfig), optionally ``selection``
+        (SelectionConfig, or ``{"saved": key}``) and ``name``.
 
     Raises
     ------
@@ -63,6 +63,17 @@ def _settle_load(_: Workspace, project_id: str, config: dict[str, Any]) -> dict[
         raise ConfigError(f"a data set is loaded as {role!r}, expected one of: {', '.join(ROLES)}")
     data = DatasetConfig.from_dict(config["data"])
     return {"project": project_id, "data": data.to_dict(), "role": role, "name": config.get("name", "")}
+
+
+def _settle_check(ws: Workspace, project_id: str, config: dict[str, Any]) -> dict[str, Any]:
+    role = config.get("role")
+    if role not in ROLES:
+        raise ConfigError(f"a data set is checked as {role!r}, expected one of: {', '.join(ROLES)}")
+    others = {name: ws.dataset(project_id, r) for r, name in (("query", "queries"), ("test", "tests")) if r != role}
+    return {
+        "dataset": _active(ws, project_id, role)[role],
+        "against": {name: row.key for name, row in others.items() if row is not None},
+    }
 
 
 def _settle_represent(ws: Workspace, project_id: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -99,6 +110,7 @@ def _settle_experiment(ws: Workspace, project_id: str, config: dict[str, Any]) -
 
 _SETTLED: dict[str, Callable[[Workspace, str, dict[str, Any]], dict[str, Any]]] = {
     "load": _settle_load,
+    "check": _settle_check,
     "represent": _settle_represent,
     "experiment": _settle_experiment,
 }
@@ -121,6 +133,13 @@ def _load(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str
     data = DatasetConfig.from_dict(config["data"])
     key = pipeline.load(ws, data, config["role"], project_id=config["project"], name=config["name"], progress=progress)
     return {"dataset": key}
+
+
+def _check(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from curation.data import quality
+
+    against = {name: ws.artefact("dataset", key) for name, key in config["against"].items()}
+    return {"tags": quality.check(ws.artefact("dataset", config["dataset"]), progress, against=against)}
 
 
 def _represent(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -155,6 +174,7 @@ def _run(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str,
 
 TASKS: dict[str, Callable[[Workspace, dict[str, Any], Progress], dict[str, Any]]] = {
     "load": _load,
+    "check": _check,
     "represent": _represent,
     "experiment": _experiment,
     "run": _run,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from curation import jobs
-from pages._text import duration, plain
+from pages._text import duration, plain, sentence
 
 if TYPE_CHECKING:
     from curation.tables import Job
@@ -49,13 +49,20 @@ def _tray(ws: Workspace, was_alive: bool) -> None:
                 card(ws, job, where="tray")
 
 
-def watch(ws: Workspace, project_id: str, kind: str) -> Job | None:
-    """Draw the project's newest job of `kind` unless it succeeded, redrawn while it lives; return it, or None."""
+def watch(ws: Workspace, project_id: str, kind: str, *, since: float = 0.0) -> Job | None:
+    """Draw the project's newest job of `kind`, redrawn while it lives; return it, or None if there is none to show.
+
+    Not shown is one that succeeded, one that ended before `since` (when newer work of its kind was finished), and one
+    that was hidden in this tab.
+    """
     job = max((j for j in jobs.jobs(ws, project_id) if j.kind == kind), key=lambda j: j.created, default=None)
-    if job is None or job.state == "succeeded":
+    if job is None or job.state == "succeeded" or (job.ended or since) < since:
         return None
+    if job.id in st.session_state.get("_hidden_jobs", ()) and job.state not in jobs.ACTIVE:
+        return None
+    alive = job.state in jobs.ACTIVE
     with st.container(border=True):
-        st.fragment(_watch, run_every=EVERY if job.state in jobs.ACTIVE else None)(ws, job.id, job.state in jobs.ACTIVE)
+        st.fragment(_watch, run_every=EVERY if alive else None)(ws, job.id, alive)
     return job
 
 
@@ -77,13 +84,16 @@ def card(ws: Workspace, job: Job, *, where: str) -> None:
             st.progress(min(1.0, job.done / job.total) if job.total else 0.0)
             st.caption(plain(progress_line(job)))
         elif job.state == "failed":
-            st.caption(f":red[{plain(job.error or 'It ended without saying why; its log tells more.')}]")
+            st.markdown(sentence(job.error or "It ended without saying why; its log tells more."))
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             if job.state in jobs.ACTIVE and _button("Cancel", "stop_circle", job, where):
                 jobs.cancel(ws, job.id)
                 st.rerun()
             if job.state in ("failed", "cancelled") and _button("Resume", "play_circle", job, where):
                 jobs.resume(ws, job.id)
+                st.rerun()
+            if where == "page" and job.state not in jobs.ACTIVE and _button("Hide", "visibility_off", job, where):
+                st.session_state.setdefault("_hidden_jobs", set()).add(job.id)
                 st.rerun()
             with st.popover("Log", type="tertiary", key=f"log-{where}-{job.id}"):
                 st.code(jobs.log_tail(ws, job.id, 40) or "The log is still empty.", language=None, wrap_lines=True)

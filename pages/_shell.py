@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from curation.errors import CurationError
 from curation.workspace import Workspace
 from pages import _jobs
-from pages._text import duration, plain, sentence
+from pages._text import duration, number, plain, sentence
 
 if TYPE_CHECKING:
     from curation.data.rows import Example
     from curation.tables import Project
 
-__all__ = ["duration", "plain", "sentence"]
+__all__ = ["duration", "number", "plain", "sentence"]
 
 ASSETS = Path(__file__).parent.parent / "assets"
 PAGES = {
@@ -54,8 +55,23 @@ ROLE_COLOURS = {"system": "violet", "user": "blue", "assistant": "green", "tool"
 # ----------------------------------------------------------------------------------------- workspace and project
 
 
+# A link to a page that is the first thing a fresh server is asked for makes Streamlit run the file in pages/ by itself,
+# without app.py and so without the login. From here on it runs app.py, and `_through_app` sends that first one there.
+PagesManager.uses_pages_directory = False
+
+
+def _through_app() -> None:
+    if "_project" not in st.session_state:
+        st.rerun()
+
+
 def workspace() -> Workspace:
     """Return the server's one workspace handle, its demo project installed."""
+    _through_app()
+    return _handle()
+
+
+def _handle() -> Workspace:
     return _open(os.environ.get("WINNOW_WORKSPACE") or os.environ.get("WINNOW_HOME") or "~/.winnow")
 
 
@@ -70,7 +86,7 @@ def _open(root: str) -> Workspace:
 
 def open_project() -> None:
     """Settle which project is on screen: the link's, else this tab's last one, else the one last changed."""
-    ws = workspace()
+    ws = _handle()
     known = [p.id for p in ws.projects()] or [ws.create_project("My project").id]
     asked = st.query_params.get("project") or st.session_state.get("_project", "")
     if asked and asked not in known:
@@ -86,6 +102,7 @@ def _show_project(project_id: str) -> None:
 
 def project_id() -> str:
     """Return the id of the project on screen."""
+    _through_app()
     return str(st.session_state["_project"])
 
 
@@ -118,6 +135,8 @@ def guard() -> Iterator[None]:
 
 def page(title: str, lead: str = "") -> None:
     """Head the page: its title, and one sentence that says what one does here."""
+    _through_app()
+    st.html("<style>.stMainBlockContainer {padding-inline: clamp(1.5rem, 4vw, 4rem)}</style>")
     st.title(title, anchor=False)
     if lead:
         st.caption(lead)

@@ -13,7 +13,7 @@ def plain(text: object) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", str(text)).replace("\n", "  \n")
 
 
-def sentence(error: CurationError) -> str:
+def sentence(error: CurationError | str) -> str:
     """Return an error's message, ready for Markdown, beginning like a sentence."""
     text = str(error).strip()
     return plain(text[:1].upper() + text[1:] if re.match(r"[a-z]+ ", text) else text)
@@ -25,3 +25,8 @@ def duration(seconds: float) -> str:
     if s < 60:
         return f"{s} s"
     return f"{s // 60} min {s % 60} s" if s < 3600 else f"{s // 3600} h {s % 3600 // 60} min"
+
+
+def number(n: int, thing: str) -> str:
+    """Return a count with its noun: ``1 row``, ``2,000 rows``."""
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
