@@ -1,6 +1,6 @@
 """Fine-tuning with LoRA or of every weight, and LESS's warmup, which is the same training with its state kept.
 
-The loop is TRL's SFTTrainer with PEFT (`curation.trainer`); here is what surrounds it: which rows are learned, what a
+The loop is TRL's SFTTrainer with PEFT (`trainer`); here is what surrounds it: which rows are learned, what a
 folder holds, how a killed run goes on. The same inputs and seed give the same bytes on the same machine, killed in
 between or not.
 
@@ -13,14 +13,11 @@ Left out: several GPUs, quantised bases, packing (it would let rows see each oth
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import shutil
-import time
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -136,6 +133,8 @@ def fine_tune(
     ModelError
         If the model can't be loaded.
     """
+    from curation.training.trainer import quiet, train
+
     progress = progress or Silent()
     encoder = Encoder(models.load_tokenizer(model), models.context_length(model))
     rows, rejected = _encode(encoder, examples)
@@ -150,8 +149,8 @@ def fine_tune(
     if (folder / "result.json").is_file():
         return TrainingResult.from_dict(json.loads((folder / "result.json").read_text("utf-8")))
     progress.log(f"{len(rows)} examples, {len(rejected)} rejected; answers found by {encoder.method}")
-    with _quiet(models.device(model)):
-        trained = _train(model, config, seed, rows, judged, encoder, folder, progress)
+    with quiet(models.device(model)):
+        trained = train(model, config, seed, rows, judged, encoder, folder, progress)
     result = dataclasses.replace(trained, rejected=rejected)
     _write_json(folder / "result.json", result.to_dict())
     for name in ("resume", "best"):
@@ -237,182 +236,3 @@ def _write_json(path: Path, data: dict[str, Any]) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(data, indent=2) + "\n", "utf-8")
     part.rename(path)
-
-
-def _train(
-    model: ModelConfig,
-    config: TrainingConfig,
-    seed: int,
-    rows: Sequence[Encoded],
-    judged: Sequence[Encoded],
-    encoder: Encoder,
-    folder: Path,
-    progress: Progress,
-) -> TrainingResult:
-    import torch
-
-    from curation.trainer import BatchPlan, Recorder, last_checkpoint, save_weights
-
-    started = time.monotonic()
-    plan = BatchPlan(
-        [len(row.input_ids) for row in rows],
-        batch_size=config.batch_size,
-        micro_batch_size=config.micro_batch_size,
-        seed=seed,
-    )
-    total = config.max_steps or round(config.epochs * plan.steps_per_epoch)
-    if total < 1:
-        raise TrainingError(f"{config.epochs} epochs of {len(rows)} examples make no step; raise epochs or max_steps")
-    if config.method == "full":
-        models.require_memory(model, "full")
-    pad_id = encoder.tokenizer.pad_token_id
-    recorder = Recorder(
-        plan=plan, folder=folder, config=config, total=total, queries=judged, pad_id=pad_id, progress=progress
-    )
-    trainer = _trainer(model, config, seed, rows, encoder.tokenizer, folder, total, plan, recorder)
-    checkpoint = last_checkpoint(folder / "resume")
-    done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
-    recorder.restore(done)
-    progress.start("training", total, "steps")
-    if done:
-        progress.log(f"going on after step {done} of {total}")
-        progress.advance(done)
-    try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(
-            f"out of memory with {config.micro_batch_size} examples a forward pass; lower micro_batch_size or "
-            "max_length (the result stays the same with a smaller micro_batch_size)"
-        ) from error
-    best = None
-    if judged:
-        best = min(recorder.query_losses, key=lambda epoch: (recorder.query_losses[epoch], epoch))
-    _save_model(folder, None if best is None else folder / "best", trainer.model, encoder.tokenizer, save_weights)
-    last_epoch = [entry["loss"] for entry in recorder.history][-plan.steps_per_epoch :]
-    return TrainingResult(
-        steps=total,
-        epochs=total / plan.steps_per_epoch,
-        n_examples=len(rows),
-        tokens=sum(len(row.input_ids) for row in rows),
-        learned_tokens=sum(sum(row.labels_mask) for row in rows),
-        trainable_parameters=sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-        loss=float(np.mean(last_epoch)),
-        seconds=time.monotonic() - started,
-        query_losses=tuple(recorder.query_losses[epoch] for epoch in sorted(recorder.query_losses)),
-        best_epoch=best,
-    )
-
-
-def _save_model(folder: Path, best: Path | None, model: Any, tokenizer: Any, save_weights: Any) -> None:
-    """Write ``model/``: the best epoch's weights where epochs were judged, else the last; plus a tokenizer."""
-    part = folder / "model.part"
-    shutil.rmtree(part, ignore_errors=True)
-    if best is not None:
-        shutil.copytree(best, part)
-    else:
-        save_weights(model, part)
-    if not hasattr(model, "peft_config"):
-        tokenizer.save_pretrained(part)
-    shutil.rmtree(folder / "model", ignore_errors=True)
-    part.rename(folder / "model")
-
-
-def _trainer(
-    model: ModelConfig,
-    config: TrainingConfig,
-    seed: int,
-    rows: Sequence[Encoded],
-    tokenizer: Any,
-    folder: Path,
-    total: int,
-    plan: Any,
-    recorder: Any,
-) -> Any:
-    from datasets import Dataset
-    from transformers.trainer_callback import PrinterCallback
-    from trl import SFTConfig
-
-    from curation.trainer import AnswerTrainer
-
-    network = models.load_causal_lm(model)
-    arguments = SFTConfig(
-        output_dir=str(folder / "resume"),
-        seed=seed,
-        use_cpu=models.device(model) == "cpu",
-        per_device_train_batch_size=plan.micro_batch_size,
-        gradient_accumulation_steps=plan.accumulation,
-        max_steps=total,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=config.schedule,
-        # Whole steps, rounded down: the first warmup step has rate 0, which a run of 20 steps can't spare.
-        warmup_steps=int(config.warmup_ratio * total),
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        bf16=config.bf16,
-        gradient_checkpointing=False,
-        packing=False,
-        max_length=None,  # the encoder cut the rows
-        dataset_kwargs={"skip_prepare_dataset": True},
-        eval_strategy="no",
-        save_strategy="no",  # the recorder says when
-        save_total_limit=2,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
-    )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # one device a job: the library would spread over every GPU it sees
-    adapter = _adapter(config, network) if config.method == "lora" else None
-    if adapter is None:
-        network.requires_grad_(True)
-    trainer = AnswerTrainer(
-        model=network,
-        args=arguments,
-        train_dataset=Dataset.from_dict(
-            {"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]}
-        ),
-        processing_class=tokenizer,
-        peft_config=adapter,
-        callbacks=[recorder],
-    )
-    trainer.plan = plan
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
-def _adapter(config: TrainingConfig, network: Any) -> Any:
-    from peft import LoraConfig
-
-    names = {name.rpartition(".")[2] for name, module in network.named_modules() if hasattr(module, "weight")}
-    missing = [target for target in config.lora_targets if target.rpartition(".")[2] not in names]
-    if missing:
-        raise TrainingError(
-            f"the model has no layer {missing[0]!r} for LoRA, expected some of: {', '.join(sorted(names))}; "
-            "correct lora_targets or leave it empty"
-        )
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=config.lora_r,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=list(config.lora_targets) or "all-linear",
-    )
-
-
-@contextlib.contextmanager
-def _quiet(device: str) -> Iterator[None]:
-    """Silence the libraries and, on a GPU, ask for reproducible kernels; both as before afterwards."""
-    import torch
-    from transformers.utils import logging
-
-    verbosity, deterministic = logging.get_verbosity(), torch.are_deterministic_algorithms_enabled()
-    logging.set_verbosity_error()
-    if device == "cuda":
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # TRL's own use of names that transformers renames
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        torch.use_deterministic_algorithms(deterministic)

@@ -1,0 +1,71 @@
+"""What a training writes: weights in the standard format, Adam's state by parameter name, and which files are whole.
+
+Everything is written beside its place and renamed; nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+COMPLETE = "complete"  # written last into a resume checkpoint: one without it is a torn write
+
+
+def save_weights(model: Any, folder: Path) -> None:
+    """Save the adapter, or the full model, in the standard format; the same weights give the same bytes."""
+    options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}  # "auto" would ask the hub
+    model.save_pretrained(folder, **options)
+    described = folder / "adapter_config.json"
+    if described.is_file():  # sets of names come out in the process's own hash order
+        config = json.loads(described.read_text("utf-8"))
+        config = {k: sorted(v) if isinstance(v, list) and k != "layers_pattern" else v for k, v in config.items()}
+        described.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+        (folder / "README.md").unlink(missing_ok=True)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint in `folder`; torn ones are removed."""
+    found = []
+    for path in folder.glob("checkpoint-*"):
+        if (path / COMPLETE).is_file():
+            found.append(path)
+        else:
+            shutil.rmtree(path)
+    return max(found, key=lambda path: int(path.name.partition("-")[2]), default=None)
+
+
+def save_optimizer(model: Any, optimizer: Any, folder: Path, learning_rate_mean: float) -> None:
+    """Save Adam's moments as ``<parameter name>/exp_avg`` and ``/exp_avg_sq``, and its scalars as JSON.
+
+    LESS's own code reads them by position, which mixes parameters up when the order differs (LESS issues 4, 10, 44).
+    """
+    state, tensors, steps = optimizer.state, {}, set()
+    for name, parameter in model.named_parameters():
+        if parameter in state:
+            for moment in ("exp_avg", "exp_avg_sq"):
+                tensors[f"{name}/{moment}"] = state[parameter][moment].detach().float().cpu().contiguous()
+            steps.add(int(state[parameter]["step"]))
+    (step,) = steps  # every parameter has taken every step
+    group = optimizer.param_groups[0]
+    save_file(tensors, folder / "optimizer.safetensors")
+    scalars = {"step": step, "betas": list(group["betas"]), "eps": group["eps"]}
+    scalars["learning_rate_mean"] = learning_rate_mean
+    (folder / "optimizer.json").write_text(json.dumps(scalars, indent=2) + "\n", "utf-8")
+
+
+def save_model(folder: Path, best: Path | None, model: Any, tokenizer: Any) -> None:
+    """Write ``model/``: the best epoch's weights where epochs were judged, else the last; plus a tokenizer."""
+    part = folder / "model.part"
+    shutil.rmtree(part, ignore_errors=True)
+    if best is not None:
+        shutil.copytree(best, part)
+    else:
+        save_weights(model, part)
+    if not hasattr(model, "peft_config"):
+        tokenizer.save_pretrained(part)
+    shutil.rmtree(folder / "model", ignore_errors=True)
+    part.rename(folder / "model")

@@ -1,0 +1,151 @@
+"""What happens beside the training loop: progress, the log, checkpoints, judging epochs, stopping at a NaN."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import TrainerCallback
+
+from curation.config import TrainingConfig
+from curation.data.chat import Encoded
+from curation.errors import TrainingError
+from curation.losses import answer_losses
+from curation.progress import Progress
+from curation.training.checkpoints import COMPLETE, last_checkpoint, save_optimizer, save_weights
+from curation.training.plan import BatchPlan
+
+CHECKPOINT_SECONDS = 30.0  # a killed run loses at most about this much work
+
+
+class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skipped by mypy
+    """Tells progress, writes the log, keeps checkpoints, judges epochs on the queries and stops at a NaN.
+
+    Parameters
+    ----------
+    plan : BatchPlan
+        The run's batches.
+    folder : Path
+        Where the log, LESS's checkpoints and the best epoch's weights go.
+    config : TrainingConfig
+        The run's options.
+    total : int
+        Optimizer steps of the run.
+    queries : sequence of Encoded
+        Rows that epochs are judged on; may be empty.
+    pad_id : int
+        Padding token.
+    progress : Progress
+        Told of every step.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan: BatchPlan,
+        folder: Path,
+        config: TrainingConfig,
+        total: int,
+        queries: Sequence[Encoded],
+        pad_id: int,
+        progress: Progress,
+    ) -> None:
+        self.plan, self.folder, self.config, self.total = plan, folder, config, total
+        self.queries, self.pad_id, self.progress = queries, pad_id, progress
+        self.history: list[dict[str, Any]] = []
+        self.query_losses: dict[int, float] = {}
+        self._saved = self._stepped = time.monotonic()
+
+    @property
+    def log_path(self) -> Path:
+        """One JSON object a step."""
+        return self.folder / "log.jsonl"
+
+    def restore(self, step: int) -> None:
+        """Take up the log as it was after `step` steps, dropping what a killed run wrote later."""
+        if self.log_path.is_file() and step:
+            whole = self.log_path.read_text("utf-8").split("\n")[:-1]
+            self.history = [json.loads(line) for line in whole][:step]
+        self.log_path.write_text("".join(json.dumps(entry) + "\n" for entry in self.history), "utf-8")
+        judged = self.folder / "query_losses.json"
+        if judged.is_file():
+            self.query_losses = {int(k): v for k, v in json.loads(judged.read_text("utf-8")).items()}
+            self.query_losses = {k: v for k, v in self.query_losses.items() if k * self.plan.steps_per_epoch <= step}
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Point the plan at this epoch; from the step count, which a resumed run knows too."""
+        self.plan.epoch = state.global_step // self.plan.steps_per_epoch
+        self._stepped = time.monotonic()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:  # noqa: ARG002
+        """Log one step, before anything is saved of it."""
+        if "loss" not in logs:  # the library's summary at the end
+            return
+        step, loss, norm = state.global_step, logs["loss"], logs["grad_norm"]
+        state.log_history.clear()  # kept in log.jsonl, once
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            kept = last_checkpoint(self.folder / "resume")
+            raise TrainingError(
+                f"training diverged at step {step} of {self.total}: loss {loss}, gradient norm {norm}, learning rate "
+                f"{logs['learning_rate']:.3g}; lower the learning rate (it is {self.config.learning_rate:g}) and start "
+                f"again; the last good checkpoint is {kept.name if kept else 'the untouched base model'}"
+            )
+        tokens = self.plan.tokens(step - 1)
+        entry = {"step": step, "epoch": round(state.epoch, 4), "loss": loss, "learning_rate": logs["learning_rate"]}
+        entry |= {"grad_norm": norm, "tokens": tokens}
+        self.history.append(entry)
+        with self.log_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        now = time.monotonic()
+        rate, self._stepped = tokens / max(now - self._stepped, 1e-9), now
+        self.progress.advance(1, loss=loss, learning_rate=logs["learning_rate"], tokens_per_second=rate)
+        # An epoch's end is saved once its own files are written (on_epoch_end); the run's end needs no resume file.
+        ends = step % self.plan.steps_per_epoch == 0 or step >= self.total
+        control.should_save = not ends and now - self._saved >= CHECKPOINT_SECONDS
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any, optimizer: Any, **_: Any) -> None:  # noqa: ARG002
+        """Write LESS's checkpoint, judge the epoch, and save for resuming if it is time."""
+        epoch = math.ceil(state.global_step / self.plan.steps_per_epoch)
+        if self.config.save_every_epoch:
+            self._write(f"checkpoint-{epoch}", model, optimizer)
+        if self.queries:
+            self._judge(epoch, model)
+        due = time.monotonic() - self._saved >= CHECKPOINT_SECONDS
+        control.should_save = due and state.global_step < self.total
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Mark the checkpoint whole."""
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+        self._saved = self._stepped = time.monotonic()
+
+    def _judge(self, epoch: int, model: Any) -> None:
+        losses = answer_losses(model, self.queries, pad_id=self.pad_id, batch_size=self.config.micro_batch_size)
+        loss = sum(losses) / len(losses)
+        if loss < min((v for k, v in self.query_losses.items() if k != epoch), default=math.inf):
+            self._write("best", model)
+        self.query_losses[epoch] = loss
+        part = self.folder / "query_losses.json.part"
+        part.write_text(json.dumps(self.query_losses), "utf-8")
+        part.rename(self.folder / "query_losses.json")
+        self.progress.log(f"epoch {epoch}: query loss {loss:.4f}")
+
+    def _write(self, name: str, model: Any, optimizer: Any = None) -> None:
+        """Write weights, and Adam's state by parameter name, beside and rename."""
+        part, whole = self.folder / f"{name}.part", self.folder / name
+        shutil.rmtree(part, ignore_errors=True)
+        save_weights(model, part)
+        if optimizer is not None:
+            save_optimizer(model, optimizer, part, self._mean_learning_rate())
+        shutil.rmtree(whole, ignore_errors=True)
+        part.rename(whole)
+
+    def _mean_learning_rate(self) -> float:
+        """Mean over the steps of the epoch that just ended: LESS's weight of its checkpoint."""
+        start = (len(self.history) - 1) // self.plan.steps_per_epoch * self.plan.steps_per_epoch
+        return float(np.mean([entry["learning_rate"] for entry in self.history[start:]]))
