@@ -1,8 +1,8 @@
 """Plain text for pretraining: the skills' operations at work in declarative sentences, prose, and a little small talk.
 
 Nothing here asks for a skill. The words of the requests do occur, in prose that does not do what they say, so that
-their embeddings are trained. Sentences come in pieces, to be joined by a space, each marked as predictable or not: the
-drawn items are not, and weigh less in the pretraining loss.
+their embeddings are trained. Sentences come in pieces, to be joined by a space, each with a weight in the pretraining
+loss: what was drawn at random and cannot be foreseen weighs nothing.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,13 @@ from curation.demo.problems import Problem
 from curation.demo.skills import SKILLS, TARGETS, Skill
 from curation.demo.words import ADJECTIVES, NAMES, NOUNS
 
-Piece = tuple[str, bool]
-"""A piece of text, and whether a reader who knows the rules could foresee it."""
+Piece = tuple[str, float]
+"""A piece of text, and its weight in the loss: 1 where a reader who knows the rules could foresee it."""
 
 PROSE_SHARE = 0.10
 CHAT_SHARE = 0.02
-TARGET_WEIGHT = 3
+PROSE_WEIGHT = 0.1
+TARGET_WEIGHT = 4
 """A target skill's sentences are this many times as frequent as another's."""
 
 PROSE: tuple[str, ...] = (
@@ -41,7 +42,7 @@ def _pieces(skill: Skill, problem: Problem, rng: Random) -> list[Piece]:
     content = rng.choice(text.SEPARATORS).join(problem.items)
     between, _, end = after.partition("{y}")
     words = (before.format(**fields), content, between.format(**fields), text.answer(problem), end.format(**fields))
-    return [(piece.strip(), place > 2) for place, piece in enumerate(words) if piece.strip()]
+    return [(piece.strip(), float(place > 2)) for place, piece in enumerate(words) if piece.strip()]
 
 
 def _prose(rng: Random) -> str:
@@ -66,8 +67,8 @@ def documents(seed: int) -> Iterator[tuple[str, list[Piece]]]:
     ------
     kind : str
         "plain", or "chat" for small talk, whose pieces are a user's and an assistant's turn.
-    pieces : list of (str, bool)
-        The text in order, each piece with whether it is predictable.
+    pieces : list of (str, float)
+        The text in order, each piece with its weight.
     """
     rng = Random(f"winnow-corpus-{seed}")
     weighted = [skill for skill in SKILLS for _ in range(TARGET_WEIGHT if skill.name in TARGETS else 1)]
@@ -75,9 +76,9 @@ def documents(seed: int) -> Iterator[tuple[str, list[Piece]]]:
         kind = rng.random()
         if kind < CHAT_SHARE:
             hello, reply = rng.choice(text.GREETINGS)
-            yield "chat", [(hello, False), (reply, True)]
+            yield "chat", [(hello, 0.0), (reply, 1.0)]
         elif kind < CHAT_SHARE + PROSE_SHARE:
-            yield "plain", [(_prose(rng), False)]
+            yield "plain", [(_prose(rng), PROSE_WEIGHT)]
         else:
             skill = rng.choice(weighted)
             yield "plain", _pieces(skill, skill.draw(rng), rng)

@@ -1,9 +1,11 @@
 """The recipe of winnow-tiny: a byte-level BPE tokenizer and a Llama of two million parameters, trained on `corpus`.
 
-    python -m curation.demo.pretrain OUT
+    python -m curation.demo.pretrain FIRST
+    python -m curation.demo.pretrain OUT --start FIRST --seed 1000
 
+Two legs, each with its own text and a learning rate that falls to zero; the second goes on from the first.
 Plain PyTorch: Muon for the matrices inside the blocks, AdamW for the embedding and the norms, bfloat16 autocast. Items
-that cannot be foreseen weigh little in the loss, for there is nothing to learn from them. Weights are saved in float16.
+that cannot be foreseen are left out of the loss, for there is nothing to learn from them. Weights are saved in float16.
 The result depends on the machine's arithmetic in the last bits; the text that it learns from does not.
 """
 
@@ -47,8 +49,6 @@ class Pretraining:
         Optimizer steps; sequences a step; tokens a sequence.
     lr_muon, lr_adam : float
         Peak learning rates; linear to zero over the last 70 % of the steps.
-    unforeseen : float
-        Weight of unpredictable tokens in the loss.
     seed : int
         Of text and initial weights.
     """
@@ -58,12 +58,11 @@ class Pretraining:
     inner: int = 512
     layers: int = 4
     heads: int = 6
-    steps: int = 2400
+    steps: int = 1000
     batch: int = 32
     length: int = 96
     lr_muon: float = 0.02
     lr_adam: float = 3e-3
-    unforeseen: float = 0.1
     seed: int = 0
 
 
@@ -113,11 +112,11 @@ def _tokens(
         )
         for kind, pieces in batch:
             yield bos, 0.0
-            for turn, (_, foreseen) in enumerate(pieces):
+            for turn, (_, weight) in enumerate(pieces):
                 if kind == "chat":
-                    yield (assistant if turn else user), config.unforeseen
+                    yield (assistant if turn else user), 0.0
                 for token in next(encoded):
-                    yield token, 1.0 if foreseen else config.unforeseen
+                    yield token, weight
                 if kind == "chat":
                     yield end, 1.0
             if kind != "chat":
@@ -179,7 +178,7 @@ def _rate(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / (0.02 * steps), (steps - step) / (0.7 * steps))
 
 
-def pretrain(out: str | Path, config: Pretraining | None = None) -> dict[str, Any]:
+def pretrain(out: str | Path, config: Pretraining | None = None, start: str | Path | None = None) -> dict[str, Any]:
     """Train winnow-tiny and save it in the Hugging Face format.
 
     Parameters
@@ -188,6 +187,8 @@ def pretrain(out: str | Path, config: Pretraining | None = None) -> dict[str, An
         Folder for model and tokenizer.
     config : Pretraining, optional
         Other settings than the committed ones.
+    start : str or Path, optional
+        Folder of a model to go on from, with its tokenizer; nothing: from the beginning.
 
     Returns
     -------
@@ -196,20 +197,27 @@ def pretrain(out: str | Path, config: Pretraining | None = None) -> dict[str, An
     """
     import torch
     from torch.nn.functional import cross_entropy
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     config = config or Pretraining()
-    tokenizer = train_tokenizer(config)
-    model = build_model(config, tokenizer)
+    if start is None:
+        tokenizer = train_tokenizer(config)
+        model = build_model(config, tokenizer)
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(start)
+        model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
     optimizers = _optimizers(config, model)
     peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
     began, losses = time.monotonic(), []
     for step, (ids, weights) in enumerate(islice(_batches(config, tokenizer), config.steps)):
         for optimizer, peak in zip(optimizers, peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * _rate(step, config.steps)
+        kept = weights[:, 1:] > 0
         with torch.autocast("cpu", torch.bfloat16):
-            logits = model(input_ids=ids).logits[:, :-1]  # (batch, length - 1, vocabulary)
-        token_losses = cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none")
-        weight = weights[:, 1:].flatten()
+            hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state  # (batch, length, hidden)
+            logits = model.lm_head(hidden[:, :-1][kept])  # (kept tokens, vocabulary)
+        token_losses = cross_entropy(logits.float(), ids[:, 1:][kept], reduction="none")
+        weight = weights[:, 1:][kept]
         loss = (token_losses * weight).sum() / weight.sum()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -236,12 +244,15 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder to write the model to")
     parser.add_argument("--steps", type=int, default=Pretraining.steps, help="optimizer steps")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--seed", type=int, default=Pretraining.seed, help="seed of text and first weights")
+    parser.add_argument("--start", type=Path, help="folder of a model to go on from")
     arguments = parser.parse_args()
 
     import torch
 
     torch.set_num_threads(arguments.threads)
-    print(pretrain(arguments.out, Pretraining(steps=arguments.steps)))
+    config = Pretraining(steps=arguments.steps, seed=arguments.seed)
+    print(pretrain(arguments.out, config, arguments.start))
 
 
 if __name__ == "__main__":

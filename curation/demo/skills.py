@@ -316,5 +316,5 @@ SKILLS: tuple[Skill, ...] = (
 
 BY_NAME: dict[str, Skill] = {skill.name: skill for skill in SKILLS}
 
-TARGETS: tuple[str, ...] = ("reverse", "opposites", "sort_numbers", "spell_numbers", "who_has")
+TARGETS: tuple[str, ...] = ("reverse", "opposites", "sort_numbers", "spell_numbers")
 """The skills that have a query set and a test set."""
