@@ -136,12 +136,13 @@ def test_a_job_outlives_the_app_that_submitted_it(workspace: Workspace) -> None:
         [sys.executable, "-c", script, str(workspace.root)],
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ["PYTHONPATH"]])},
     )
     assert app.stdout is not None
     job_id = app.stdout.readline().strip()
     until(workspace, job_id, at_work)
-    app.kill()
+    os.killpg(app.pid, signal.SIGKILL)  # the app and all that a terminal would take with it
     app.wait()
     app.stdout.close()
     assert jobs.wait(workspace, job_id, 60).state == "succeeded"
