@@ -48,6 +48,7 @@ class FeatureStore:
     def __init__(self, folder: Path, role: str) -> None:
         self.folder = folder
         self.role = role
+        self._checked: set[_Shard] = set()  # shards whose checksums this instance has seen to be right
         self._load()
 
     def missing(self, ids: Iterable[str]) -> list[str]:
@@ -157,7 +158,6 @@ class FeatureStore:
         self._rejected: dict[str, str] = {}
         self._place: dict[str, tuple[int, int, int]] = {}  # id → plan, shard, row
         self._finished: set[_Shard] = set()
-        self._checked: set[_Shard] = set()
         for number, path in enumerate(sorted(self.folder.glob("plan-*/plan.json"))):
             data = json.loads(path.read_text("utf-8"))
             self._batches.append(data["shards"])
