@@ -26,7 +26,11 @@ class LanguageModelOptions(Options):
     device: str = option("auto", "Where it runs; auto takes a GPU if there is one.", choices=("auto", "cpu", "cuda"))
     max_length: int = option(2048, "Longest conversation in tokens; longer ones are cut at the end.", low=8)
     trust_remote_code: bool = option(False, "Run Python code that comes with the model: only if you trust its author.")
-    tokens_per_batch: int = option(4096, "Most padded tokens computed at once; fewer need less memory.", low=1)
+    tokens_per_batch: int = option(
+        0,
+        "Most padded tokens computed at once; 0 means 1,024 on a CPU, whose caches they then fit, 8,192 on a GPU.",
+        low=0,
+    )
 
     @property
     def model_config(self) -> ModelConfig:
@@ -56,7 +60,8 @@ class LanguageModelRepresentation(Representation):
     @property
     def batch_tokens(self) -> int:
         """Most padded tokens a batch; a longer row makes a batch of its own."""
-        return self.config.tokens_per_batch
+        on_gpu = models.device(self.config.model_config) == "cuda"
+        return self.config.tokens_per_batch or (8192 if on_gpu else 1024)
 
     def key(self) -> dict[str, Any]:
         """Return weights' and tokenizer's hash, chat format, length and dtype; device and batch size change nothing
