@@ -100,34 +100,45 @@ SHOWN = {
 }
 
 
+def count_answers(ws: Workspace, record: results.ExperimentRecord, show: str = "all") -> int:
+    """Return how many test examples there are of a kind; `show` as for `answers`."""
+    if record.result is None:
+        return 0
+    return record.result["n_test"] if show == "all" else len(_of_kind(ws, record, show))
+
+
 def answers(
     ws: Workspace, record: results.ExperimentRecord, *, show: str = "all", offset: int = 0, limit: int = 5
-) -> tuple[pd.DataFrame, int]:
-    """Return one page of test prompts with what each arm answered, and how many there are of that kind.
+) -> pd.DataFrame:
+    """Return one page of test prompts with what each arm answered.
 
     Parameters
     ----------
     show : str
         Which ones; a key of `SHOWN`.
     offset, limit : int
-        Which of those; the frame's index is the place in the test set, from 0.
+        Which of those.
+
+    Returns
+    -------
+    DataFrame
+        As `results.answers`; the index is the place in the test set, from 0.
     """
-    n_test = record.result["n_test"] if record.result else 0
     if show == "all":
         frame = results.answers(ws, record, offset, limit)
-        return frame.set_index(frame.index + offset), n_test
-    frame = results.answers(ws, record, 0, n_test)
+        return frame.set_index(frame.index + offset)
+    return _of_kind(ws, record, show).iloc[offset : offset + limit]
+
+
+def _of_kind(ws: Workspace, record: results.ExperimentRecord, show: str) -> pd.DataFrame:
+    frame = results.answers(ws, record, 0, record.result["n_test"] if record.result else 0)
     columns = {str(c).removesuffix(": right"): c for c in frame if str(c).endswith(": right")}
-    right = {arm: frame[c].fillna(False).astype(bool) for arm, c in columns.items()}
-    if not right:
-        return frame.iloc[:0], 0
-    judged = list(right.values())
-    every, some = judged[0], judged[0]
-    for one in judged[1:]:
-        every, some = every & one, some | one
-    never = ~some & every  # no row
-    selected, random = right.get("selected", never), right.get("random", never)
-    kept = frame[
+    judged = frame[list(columns.values())].eq(True).set_axis(list(columns), axis=1)  # None is not right
+    if judged.empty:
+        return frame.iloc[:0]
+    every, some = judged.all(axis=1), judged.any(axis=1)
+    selected, random = (judged[arm] if arm in judged else every & ~every for arm in ("selected", "random"))
+    return frame[
         {
             "gained": selected & ~random,
             "lost": random & ~selected,
@@ -136,4 +147,3 @@ def answers(
             "right": every,
         }[show]
     ]
-    return kept.iloc[offset : offset + limit], len(kept)

@@ -62,7 +62,14 @@ def arms(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -
                 hovertemplate="one seed: %{x:.3g}<extra></extra>",
             )
         figure.add_annotation(
-            x=mean, y=place, text=f"<b>{shown(metric, told['mean'])}</b>", showarrow=False, yshift=17, font_color=colour
+            x=mean,
+            y=place,
+            text=f"<b>{shown(metric, told['mean'])}</b>",
+            showarrow=False,
+            yshift=18,
+            font_color=colour,
+            bgcolor=palette.background,
+            borderpad=1,
         )
     ticks = [arm_label(arm) + (f" · {_count(result, arm)}" if _count(result, arm) else "") for arm in names]
     figure.update_yaxes(
@@ -184,6 +191,6 @@ def _styled(figure: go.Figure, palette: Palette, *, height: int, legend: bool) -
         showlegend=legend,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
     )
-    figure.update_xaxes(gridcolor=palette.line, zeroline=False, automargin=True, title_standoff=8)
-    figure.update_yaxes(gridcolor=palette.line, zeroline=False, automargin=True)
+    figure.update_xaxes(gridcolor=palette.line, zeroline=False, automargin=True, title_font_size=13, title_standoff=8)
+    figure.update_yaxes(gridcolor=palette.line, zeroline=False, automargin=True, title_font_size=13)
     return figure

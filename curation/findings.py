@@ -297,18 +297,20 @@ def arms_table(result: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def differences_table(result: Mapping[str, Any]) -> pd.DataFrame:
-    """Return each tuned arm's difference from random and zero-shot as text, with a verdict in words."""
+    """Return each tuned arm's difference from random and zero-shot as text, with a verdict; the main metric first."""
     import pandas as pd
 
     words = {"better": "better", "worse": "worse", "same": "not distinguishable"}
+    first = main_metric(result)
     rows = []
-    for arm, metrics in result["differences"].items():
-        for metric, others in metrics.items():
-            for other, told in others.items():
+    for metric in sorted(result["metrics"], key=lambda m: m != first):
+        for arm in (a for a in ("selected", "full", "random") if a in result["differences"]):
+            for other, told in result["differences"][arm].get(metric, {}).items():
                 name = arm_label(other.removeprefix("versus_")).lower()
                 row = {"Arm": arm_label(arm), "Against": name, "Metric": metric_label(metric)}
-                verdict = words[_verdict(told)]
-                rows.append(row | {"Difference (95 % interval)": difference(metric, told), "Verdict": verdict})
+                rows.append(
+                    row | {"Difference (95 % interval)": difference(metric, told), "Verdict": words[_verdict(told)]}
+                )
     return pd.DataFrame(rows, columns=["Arm", "Against", "Metric", "Difference (95 % interval)", "Verdict"])
 
 
@@ -321,6 +323,6 @@ def cost(result: Mapping[str, Any]) -> str:
     points, arm = 100 * told["mean"], result["arms"]["selected"]
     runs = max(1, len(result["seeds"]))
     return (
-        f"A point of {_name(metric)} gained cost {arm['n_examples'] / points:,.1f} examples and "
-        f"{arm['seconds'] / runs / points:,.1f} s of tuning and judging."
+        f"A point of {_name(metric)} gained cost {arm['n_examples'] / points:.2g} examples and "
+        f"{arm['seconds'] / runs / points:.2g} s of tuning and judging."
     )

@@ -118,6 +118,21 @@ def markdown(ws: Workspace, project_id: str, chosen: View | Saved, record: Exper
     return markdown_from(*_of_project(ws, project_id, chosen, record))
 
 
+def tuned_on(ws: Workspace, project_id: str, record: ExperimentRecord) -> Saved | None:
+    """Return the selection that an experiment judged; None if its picks are neither saved nor the present ones."""
+    from curation import comparison, jobs, workbench
+
+    if record.experiment.job_id:
+        config = json.loads(jobs.job(ws, record.experiment.job_id).config)
+        return comparison.open_artefact(ws, config["selection"], record.name)
+    wanted = (record.result or {}).get("selected")
+    present = comparison.as_saved(ws, workbench.view(ws, project_id))
+    if list(present.ids) == wanted:
+        return present
+    saved = (comparison.open_saved(ws, s) for s in ws.selections(project_id))
+    return next((s for s in saved if list(s.ids) == wanted), None)
+
+
 def of_run(ws: Workspace, made: Mapping[str, Any], config: RunConfig, title: str) -> str:
     """Return the card of what `pipeline.run` made, as one HTML file."""
     from curation.comparison import Saved
@@ -138,7 +153,7 @@ def _of_project(
     saved = comparison.as_saved(ws, chosen) if isinstance(chosen, View) else chosen
     config = comparison.run_config(ws, project_id, saved)
     gathered = _gather(ws, saved, ws.override_log(project_id), record.result if record else None)
-    return f"{ws.project(project_id).name}: {saved.name}", config, *gathered
+    return f"{ws.project(project_id).name}: {record.name if record else saved.name}", config, *gathered
 
 
 def _gather(
@@ -179,7 +194,9 @@ def _effect(result: Mapping[str, Any] | None, summary: Mapping[str, Any]) -> Sec
     caption = f"{findings.metric_label(metric)}: mean and 95 % interval of each arm"
     caption += ", a ring for each seed." if len(result["seeds"]) > 1 else "."
     blocks.append(Figure(figures_results.arms(result), caption))
-    for frame in (findings.arms_table(result), findings.differences_table(result)):
+    differences = findings.differences_table(result)
+    differences = differences[differences["Metric"] == findings.metric_label(metric)]
+    for frame in (findings.arms_table(result), differences):
         blocks.append(_frame(frame, right=frozenset(frame.columns) - {"Arm", "Against", "Metric", "Verdict"}))
     if paid := findings.cost(result):
         blocks.append(Text(paid))

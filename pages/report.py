@@ -1,0 +1,100 @@
+"""Report: the selection card to hand on, and everything that makes it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from curation import comparison, export, report, results, workbench
+from pages import _shell as ui
+
+HEIGHT = 900
+
+
+def main() -> None:
+    """Draw the page."""
+    ws, pid = ui.workspace(), ui.project_id()
+    ui.page("Report", "One card that says what was chosen, from what, how, and with what effect.")
+    if not workbench.represented(ws, pid):
+        ui.empty("There is nothing to report yet: compute a representation and select first.", "Represent", "represent")
+        return
+    chosen, record = _choose(ws, pid)
+    if record is None:
+        st.info(
+            "Nothing was tuned on this selection, so the card can't say what it is worth. Tune it on the Train page.",
+            icon=":material/info:",
+        )
+    with st.spinner("Writing the card …"):
+        page = _card(ws, pid, chosen, record)
+    _downloads(ws, pid, chosen, record, page)
+    st.subheader("Preview", anchor=False)
+    with st.container(border=True, key="card"):
+        st.iframe(page, height=HEIGHT)
+
+
+def _choose(ws: ui.Workspace, pid: str) -> tuple[comparison.Saved, results.ExperimentRecord | None]:
+    """What the card is of: an experiment with the selection it tuned on, or a selection alone."""
+    experiments = {f"experiment-{r.experiment.id}": r for r in results.experiments(ws, pid) if r.result}
+    saved = {f"saved-{s.subset}": s for s in ws.selections(pid)}
+    names = {k: f"Experiment: {r.name}" for k, r in experiments.items()}
+    names |= {"present": "Selection as it stands on the Curate page"}
+    names |= {k: f"Saved selection: {s.name} v{s.version}" for k, s in saved.items()}
+    key = st.selectbox(
+        "Report on",
+        list(names),
+        format_func=lambda k: names[k],
+        key=ui.key("report-on"),
+        bind="query-params",
+        width=520,
+    )
+    if key in saved:
+        return comparison.open_saved(ws, saved[key]), None
+    if key in experiments:
+        if tuned := report.tuned_on(ws, pid, experiments[key]):
+            return tuned, experiments[key]
+        st.warning(
+            "The picks that this experiment tuned on are neither saved nor the present ones. The card is of the "
+            "present selection, without a result.",
+            icon=":material/warning:",
+        )
+    return comparison.as_saved(ws, workbench.view(ws, pid)), None
+
+
+def _card(ws: ui.Workspace, pid: str, chosen: comparison.Saved, record: results.ExperimentRecord | None) -> str:
+    return report.html(ws, pid, chosen, record)
+
+
+def _downloads(
+    ws: ui.Workspace, pid: str, chosen: comparison.Saved, record: results.ExperimentRecord | None, page: str
+) -> None:
+    """Everything to take away; files are made when asked for."""
+    bundle = export.bundle(ws, pid, chosen)
+
+    def part(name: str) -> Any:
+        return lambda: export.contents(ws, bundle)[name]
+
+    files = (
+        ("Card, HTML", "selection-card.html", "text/html", lambda: page),
+        ("Card, Markdown", "selection-card.md", "text/markdown", lambda: report.markdown(ws, pid, chosen, record)),
+        ("Subset, JSONL", "subset.jsonl", "application/jsonl", part("subset.jsonl")),
+        ("Subset, Parquet", "subset.parquet", "application/octet-stream", part("subset.parquet")),
+        ("Config to replay", "run.json", "application/json", part("run.json")),
+        ("All of it, zip", "selection.zip", "application/zip", lambda: export.archive(ws, bundle)),
+    )
+    with st.container(horizontal=True, key="downloads"):
+        for label, name, kind, make in files:
+            st.download_button(
+                label,
+                make,
+                name,
+                kind,
+                icon=":material/download:",
+                on_click="ignore",
+                key=f"download-{name}",
+                type="primary" if name.endswith(".html") else "secondary",
+            )
+    st.caption("The replay config goes to `winnow run run.json`, which makes the same subset, byte for byte.")
+
+
+main()
