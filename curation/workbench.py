@@ -96,7 +96,7 @@ def represented(ws: Workspace, project_id: str) -> list[Represented]:
         config = json.loads(artefact.config)
         if (config["pool"], config["queries"]) == (pool.key, queries.key):
             found.append(open_represented(ws.artefact("representation", artefact.key)))
-    return found
+    return [shown for shown in found if shown.has_map]
 
 
 def view(ws: Workspace, project_id: str, *, representation: str = "", selection: SelectionConfig | None = None) -> View:

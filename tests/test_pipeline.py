@@ -53,7 +53,22 @@ def test_lexical_needs_no_model_and_finds_its_kind(workspace: Workspace, small: 
     assert made["subset"]["rank"].tolist() == [1, 2, 3, 4, 5]
     shown = pipeline.read_represented(workspace.artefact("representation", made["representation"]))
     assert shown.similarity.shape == (1, 40) and shown.similarity.dtype == np.float32
-    assert shown.pool_xy.shape == (40, 2) and np.isfinite(shown.pool_xy).all() and np.isfinite(shown.query_xy).all()
+    assert not shown.has_map
+
+
+def test_the_map_is_drawn_for_projects_and_belongs_to_the_pool(
+    workspace: Workspace, small: RunConfig, tmp_path: Path
+) -> None:
+    project = workspace.create_project("Drawn").id
+    made = pipeline.run(workspace, small, project_id=project)
+    shown = pipeline.read_represented(workspace.artefact("representation", made["representation"]))
+    assert shown.has_map and shown.pool_xy.shape == (40, 2) and shown.query_xy.shape == (1, 2)
+    assert np.isfinite(shown.pool_xy).all() and np.isfinite(shown.query_xy).all()
+    low, high = shown.pool_xy.min(axis=0), shown.pool_xy.max(axis=0)
+    assert ((shown.query_xy >= low) & (shown.query_xy <= high)).all()
+    other = write(tmp_path / "other.jsonl", [{"prompt": "spell the word number 3", "response": "three"}])
+    pipeline.run(workspace, dataclasses.replace(small, queries=other), project_id=project)
+    assert len(workspace.artefacts("map")) == 1 and len(workspace.artefacts("representation")) == 2
 
 
 def test_nothing_is_computed_twice(workspace: Workspace, small: RunConfig) -> None:

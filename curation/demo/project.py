@@ -194,8 +194,13 @@ def bundle(out: Path = ASSETS / "demo", home: Path | None = None) -> None:
 
     ws = Workspace(home or Path(tempfile.mkdtemp(prefix="winnow-bundle-")))
     run(ws, targets=tuple(TARGETS), seeds=SEEDS, out=ws.root / "reports", progress=Silent())
+    folder = draw(ws, 0)
+    for target in TARGETS:
+        made = config(folder, target, SEEDS)
+        keys = [pipeline.load(ws, data, "") for data in (made.pool, made.queries)]
+        pipeline.represent(ws, keys[0], keys[1], made.representation, model=made.model, warmup=made.warmup)
     shutil.rmtree(out, ignore_errors=True)
-    for kind in ("representation", "experiment", "evaluation"):
+    for kind in ("representation", "map", "experiment", "evaluation"):
         for artefact in ws.artefacts(kind):
             shutil.copytree(ws.artefact(kind, artefact.key), out / kind / artefact.key)
 

@@ -1,0 +1,226 @@
+"""From data sets to similarity and map: lengths in tokens, LESS's warmup, features, each kept by its content key.
+
+The part of the pipeline before anything is selected. Features are kept by row and representation, the similarity by
+features, pool and query set, the map by features and pool: what changes decides what is computed again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from curation.config import ModelConfig, RepresentationConfig, WarmupConfig
+from curation.errors import ConfigError, DataError
+from curation.progress import Progress, Silent
+from curation.workspace import Workspace, content_key
+
+if TYPE_CHECKING:
+    from curation.representations import Features, Representation
+
+VERSION = 1
+
+
+def tokens(ws: Workspace, dataset_key: str, model: ModelConfig) -> np.ndarray:
+    """Return every row's length in tokens of the model's chat form, int64 (n_rows,); counted once."""
+    from curation.data.chat import Encoder
+    from curation.data.rows import RowError
+    from curation.models import fingerprint, load_tokenizer
+
+    key = content_key("tokens", dataset=dataset_key, model=fingerprint(model.name, model.revision), n=model.max_length)
+
+    def make(part: Path) -> None:
+        encoder = Encoder(load_tokenizer(model), model.max_length)
+        counts = []
+        for example in ws.iter_examples(dataset_key):
+            try:
+                counts.append(len(encoder.encode(example).input_ids))
+            except RowError:  # such a row has no features either, so it is never picked
+                counts.append(model.max_length)
+        np.save(part / "tokens.npy", np.asarray(counts, dtype=np.int64))
+
+    return _array(ws.produce("tokens", key, make, {"dataset": dataset_key}) / "tokens.npy")
+
+
+def _array(path: Path) -> np.ndarray:
+    """A stored array, memory-mapped; a pickled one is refused."""
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+@dataclass(frozen=True)
+class Represented:
+    """A pool and a query set seen through one representation: similarity and map, as they lie in the workspace."""
+
+    key: str
+    folder: Path
+    record: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the representation."""
+        return str(self.record["representation"]["name"])
+
+    @property
+    def similarity(self) -> np.ndarray:
+        """Similarity, float32 (n_queries, n_pool), memory-mapped; rows without features have the lowest value."""
+        return _array(self.folder / "similarity.npy")
+
+    @property
+    def has_map(self) -> bool:
+        """Whether the pool's map is drawn."""
+        return self._map.is_file()
+
+    @property
+    def pool_xy(self) -> np.ndarray:
+        """Map positions of the pool, float32 (n_pool, 2); NaN for rows without features."""
+        return _array(self._map)
+
+    @property
+    def query_xy(self) -> np.ndarray:
+        """Map positions of the queries, float32 (n_queries, 2): where their nearest candidates are."""
+        from curation import maps
+
+        kept = np.isfinite(self.pool_xy[:, 0])
+        return maps.place(self.similarity[:, kept], self.pool_xy[kept])
+
+    @property
+    def _map(self) -> Path:
+        key: str = self.record["map"]
+        return self.folder.parents[1] / "map" / key / "pool_xy.npy"
+
+    @property
+    def unusable(self) -> dict[str, str]:
+        """Id → reason of pool rows that have no features and so can't be picked."""
+        return dict(self.record["unusable"])
+
+
+def represent(
+    ws: Workspace,
+    pool: str,
+    queries: str,
+    config: RepresentationConfig,
+    *,
+    model: ModelConfig | None = None,
+    warmup: WarmupConfig | None = None,
+    draw_map: bool = True,
+    progress: Progress | None = None,
+) -> Represented:
+    """Compute features of the pool and the queries, their similarity and, unless told not to, the pool's map.
+
+    Features are kept by row and representation, so that only rows never seen before cost anything; the map is the
+    pool's, whatever the queries.
+
+    Raises
+    ------
+    ConfigError
+        If the representation needs a base model and none is given.
+    DataError
+        If a query has no features: a selection that ignores a query would mislead.
+    """
+    from curation import maps, representations, similarity
+
+    progress = progress or Silent()
+    options = dict(config.options)
+    method = representations.REGISTRY.load(config.name)
+    if method.needs_base_model:
+        if model is None:
+            raise ConfigError(f"the representation {config.name!r} needs a base model; give a folder or a hub id")
+        for name in ("model", "revision", "dtype", "device", "max_length", "trust_remote_code"):
+            options.setdefault(name, getattr(model, "name" if name == "model" else name))
+    if method.needs_warmup and model is not None:
+        options["warmup"] = str(make_warmup(ws, pool, model, warmup or WarmupConfig(), progress))
+    representation = representations.create(config.name, **options)
+    features_key = content_key("features", **representation.key())
+    key = content_key(
+        "representation", features=features_key, pool=pool, queries=queries, versions=[VERSION, similarity.VERSION]
+    )
+    map_key = content_key("map", features=features_key, pool=pool, version=maps.VERSION)
+    found = ws.find("representation", key)
+    if found is not None and (not draw_map or ws.find("map", map_key)):
+        return read_represented(found)
+    pool_features, query_features, unusable = _features(ws, representation, features_key, pool, queries, progress)
+    kept = np.array([i not in unusable for i in ws.ids(pool)])
+
+    def make(part: Path) -> None:
+        values = similarity.compute(query_features, pool_features)
+        np.save(part / "similarity.npy", _spread(values, kept, axis=1, fill=float(values.min())))
+        record = {
+            "representation": config.to_dict(),
+            "model": model.to_dict() if model and method.needs_base_model else None,
+            "warmup": (warmup or WarmupConfig()).to_dict() if method.needs_warmup else None,
+            "features": features_key,
+            "map": map_key,
+            "pool": pool,
+            "queries": queries,
+            "unusable": unusable,
+            "report": representation.report(),
+        }
+        (part / "record.json").write_text(json.dumps(record, ensure_ascii=False, sort_keys=True, indent=1))
+
+    def draw(part: Path) -> None:
+        pool_xy = maps.fit(pool_features, seed=0, progress=progress)
+        np.save(part / "pool_xy.npy", _spread(pool_xy, kept, axis=0, fill=np.nan))
+
+    if draw_map:
+        ws.produce("map", map_key, draw, {"pool": pool, "name": config.name})
+    card = {"pool": pool, "queries": queries, "name": config.name}
+    return read_represented(ws.produce("representation", key, make, card))
+
+
+def _features(
+    ws: Workspace, representation: Representation, key: str, pool: str, queries: str, progress: Progress
+) -> tuple[Features, Features, dict[str, str]]:
+    """Features of the usable pool rows and of all queries, ready to be compared; id → reason of the other rows."""
+    stores = {role: ws.feature_store(key, role) for role in ("query", "pool")}
+    stores["query"].fill(representation, ws.examples(queries), progress)
+    if missing := stores["query"].rejected(ws.ids(queries)):
+        name, reason = missing[0]
+        raise DataError(f"query {name} can't be represented: {reason}; mend or remove it and start again")
+    stores["pool"].fill(representation, ws.examples(pool), progress)
+    unusable = dict(stores["pool"].rejected(ws.ids(pool)))
+    usable = [i for i in ws.ids(pool) if i not in unusable]
+    if not usable:
+        raise DataError(f"no pool row can be represented: {next(iter(unusable.values()))}; raise the longest length")
+    joined = representation.join(stores["pool"].features(usable), stores["query"].features(ws.ids(queries)))
+    return *joined, unusable
+
+
+def _spread(values: np.ndarray, kept: np.ndarray, axis: int, fill: float) -> np.ndarray:
+    """Put columns (or rows) back where rows without features were left out."""
+    if kept.all():
+        return values
+    shape = list(values.shape)
+    shape[axis] = kept.size
+    whole = np.full(shape, fill, dtype=values.dtype)
+    whole[(slice(None),) * axis + (kept,)] = values
+    return whole
+
+
+def read_represented(folder: Path) -> Represented:
+    """Return the representation stored in an artefact's folder."""
+    return Represented(folder.name, folder, json.loads((folder / "record.json").read_text()))
+
+
+def make_warmup(ws: Workspace, pool: str, model: ModelConfig, config: WarmupConfig, progress: Progress) -> Path:
+    """Train LESS's warmup on a random sample of the pool, once; return the artefact's folder."""
+    from curation import training
+    from curation.models import fingerprint
+
+    key = content_key(
+        "warmup",
+        version=training.VERSION,
+        pool=pool,
+        weights=fingerprint(model.name, model.revision),
+        dtype=model.dtype,
+        max_length=model.max_length,
+        config=config.to_dict(),
+    )
+
+    def make(part: Path) -> None:
+        training.warmup(model, ws.examples(pool), config, part, progress=progress)
+
+    return ws.produce("warmup", key, make, config.to_dict(), resumable=True)
