@@ -8,6 +8,7 @@ from pages import _login
 from pages import _shell as ui
 
 st.set_page_config(page_title="Winnow", page_icon=str(ui.ASSETS / "winnow-icon.svg"), layout="wide")
+ui.through_app(here=True)
 _login.require()
 pages = {name: st.Page(f"pages/{name}.py", title=title, default=name == "data") for name, title in ui.PAGES.items()}
 page = st.navigation(list(pages.values()), position="hidden")

@@ -62,9 +62,11 @@ def table(ws: Workspace, pid: str, _role: str, dataset: DatasetRow) -> None:
     if not total:
         st.info("No row matches.", icon=":material/search_off:")
         return
-    page = _pages(total, "page")
+    page = _pages(total, "at")
     frame = browsing.rows(ws, dataset.key, offset=page * PAGE, limit=PAGE, search=search, tag=tag)
     side_by_side = st.grid(min_column_width=440, gap="medium")
+    name = ui.key(f"rows-{dataset.key}-{page}-{search}-{tag}")
+    linked = frame.index[frame["row"].astype(str) == st.query_params.get("row", "")].tolist()
     with side_by_side.cell():
         event = st.dataframe(
             frame,
@@ -74,22 +76,26 @@ def table(ws: Workspace, pid: str, _role: str, dataset: DatasetRow) -> None:
             column_config=COLUMNS,
             on_select="rerun",
             selection_mode="single-row",
-            key=ui.key(f"rows-{dataset.key}-{page}-{search}-{tag}"),
+            selection_default={"selection": {"rows": linked}} if linked and name not in st.session_state else None,
+            key=name,
         )
     with side_by_side.cell(), ui.guard():
         if chosen := event.selection.rows:
-            _one(ws, pid, dataset, int(frame["row"].iloc[chosen[0]]))
+            row = int(frame["row"].iloc[chosen[0]])
+            st.query_params["row"] = str(row)
+            _one(ws, pid, dataset, row)
         else:
+            st.query_params.pop("row", None)
             ui.empty("Tick a row to read it whole.")
 
 
 def _first_page() -> None:
-    st.session_state["page"] = 1
+    st.session_state["at"] = 1
 
 
 def leave() -> None:
     """Forget what was searched and which page was open, when another set is shown."""
-    st.session_state.update({"show": "Rows", "find": "", "tag": "", "page": 1, "rejected-page": 1})
+    st.session_state.update({"show": "Rows", "find": "", "tag": "", "at": 1, "rejected-at": 1})
 
 
 def _pages(total: int, name: str) -> int:
@@ -164,7 +170,7 @@ def rejected(ws: Workspace, _pid: str, _role: str, dataset: DatasetRow) -> None:
             "rows": st.column_config.NumberColumn("Rows", format="localized"),
         },
     )
-    page = _pages(dataset.n_rejected, "rejected-page")
+    page = _pages(dataset.n_rejected, "rejected-at")
     st.dataframe(
         ws.rejects(dataset.key, offset=page * PAGE, limit=PAGE),
         hide_index=True,
@@ -201,7 +207,7 @@ def checks(ws: Workspace, pid: str, role: str, dataset: DatasetRow) -> None:
             found,
             hide_index=True,
             column_config={
-                "tag": st.column_config.TextColumn("Tag", width="small"),
+                "tag": st.column_config.TextColumn("Tag", width=130),
                 "meaning": st.column_config.TextColumn("What it means", width="large"),
                 "rows": st.column_config.NumberColumn("Rows", width="small", format="localized"),
                 "share": st.column_config.ProgressColumn("Share", width="small", format="percent", max_value=1.0),

@@ -79,7 +79,8 @@ def card(ws: Workspace, job: Job, *, where: str) -> None:
     with st.container(gap="xxsmall", key=f"job-{where}-{job.id}"):
         st.markdown(f":{colour}[{icon}] **{plain(job.title)}**")
         if job.state == "queued":
-            st.caption("Waiting for its turn: one job runs at a time.")
+            waits = any(j.state == "running" for j in jobs.jobs(ws))
+            st.caption("Waiting for its turn: one job runs at a time." if waits else "Starting …")
         elif job.state == "running":
             st.progress(min(1.0, job.done / job.total) if job.total else 0.0)
             st.caption(plain(progress_line(job)))

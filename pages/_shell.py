@@ -55,19 +55,20 @@ ROLE_COLOURS = {"system": "violet", "user": "blue", "assistant": "green", "tool"
 # ----------------------------------------------------------------------------------------- workspace and project
 
 
-# A link to a page that is the first thing a fresh server is asked for makes Streamlit run the file in pages/ by itself,
-# without app.py and so without the login. From here on it runs app.py, and `_through_app` sends that first one there.
-PagesManager.uses_pages_directory = False
+def through_app(*, here: bool = False) -> None:
+    """See to it that pages run inside app.py, and so behind its login; `here` says that app.py itself asks.
 
-
-def _through_app() -> None:
-    if "_project" not in st.session_state:
+    A fresh server takes the files in ``pages/`` for pages of Streamlit's older kind until app.py has told it otherwise,
+    and would run the one that a link names by itself.
+    """
+    if PagesManager.uses_pages_directory or not (here or "_project" in st.session_state):
+        PagesManager.uses_pages_directory = False
         st.rerun()
 
 
 def workspace() -> Workspace:
     """Return the server's one workspace handle, its demo project installed."""
-    _through_app()
+    through_app()
     return _handle()
 
 
@@ -102,7 +103,7 @@ def _show_project(project_id: str) -> None:
 
 def project_id() -> str:
     """Return the id of the project on screen."""
-    _through_app()
+    through_app()
     return str(st.session_state["_project"])
 
 
@@ -135,7 +136,7 @@ def guard() -> Iterator[None]:
 
 def page(title: str, lead: str = "") -> None:
     """Head the page: its title, and one sentence that says what one does here."""
-    _through_app()
+    through_app()
     st.html("<style>.stMainBlockContainer {padding-inline: clamp(1.5rem, 4vw, 4rem)}</style>")
     st.title(title, anchor=False)
     if lead:

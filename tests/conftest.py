@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -39,3 +39,17 @@ def workspace(tmp_path: Path) -> Workspace:
     from curation.workspace import Workspace
 
     return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let AppTest run pages inside app.py as a server does after its first run; by itself it forgets every time."""
+    from streamlit.runtime.pages_manager import PagesManager
+
+    begin = PagesManager.__init__
+
+    def settled(self: PagesManager, *given: Any, **named: Any) -> None:
+        begin(self, *given, **named)
+        PagesManager.uses_pages_directory = False
+
+    monkeypatch.setattr(PagesManager, "__init__", settled)

@@ -200,7 +200,7 @@ def add_job(ws: Workspace, pid: str, state: str, **fields: Any) -> str:
 
 
 @pytest.fixture
-def opened(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+def opened(workspace: Workspace, served: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:  # noqa: ARG001
     """Return a function that opens the app on a page of a project, without the demo."""
     import curation.demo.project as demo
 
