@@ -5,7 +5,7 @@ Four ways to find the answers, tried in this order; the one in use is `Encoder.m
 - ``generation_mark``: the model's chat template marks them with ``{% generation %}``;
 - ``trl_training_template``: TRL knows the template and carries a marked version of it;
 - ``prefix_difference``: an answer is what ``render(turns up to it)`` has more than ``render(turns before it, generation
-  prompt)``; both must be prefixes of the whole text, or the row is refused;
+  prompt)``, as far as the whole text has it too; words that are missing there refuse the row;
 - ``tulu``: there is no template at all, so the form of Tulu (Wang et al. 2023, open-instruct) is taken.
 
 All of them yield character spans of one rendered text, which is tokenised once, without special tokens of the
@@ -13,7 +13,8 @@ tokenizer's own (the template writes them: no double BOS). A learned answer alwa
 leaves it out is widened to it, and a template that writes none gets the tokenizer's EOS behind each answer. Dates that
 templates take from the clock are fixed, so that the same row gives the same ids tomorrow.
 
-`Encoder.prompt` gives what a server sends for the same turns: the text up to the answer, tokenised by itself.
+`Encoder.prompt` gives what a server sends for the same turns, tokenised by itself; where the template's generation
+prompt is not what stands before a learned answer (some open a reasoning trace), the latter is taken.
 
 Left out: tool *definitions* (a row's id covers its messages only, so definitions belong into its system prompt) and
 escaping of control tokens inside user text (every template treats them as they stand).
@@ -25,6 +26,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Any
 
 from curation.data.rows import Example, Message, RowError
@@ -86,7 +88,7 @@ class Encoder:
     method : str
         How answers are found; see the module's head.
     stop_ids : tuple of int
-        Tokens that end an answer: the tokenizer's EOS and the template's end of turn.
+        Tokens that end an answer: the tokenizer's EOS and what the template writes behind answers.
 
     Raises
     ------
@@ -108,10 +110,18 @@ class Encoder:
             "date_string": "26 Jul 2024",
             "add_bos": tokenizer.bos_token_id is not None and tokenizer("a").input_ids[0] == tokenizer.bos_token_id,
         }
-        self._end = ""  # the text that ends an answer
-        self._add_end = False  # whether it has to be put behind answers here, because the template does not
-        self._find_end()
-        ids = (tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(self._end))
+        added = {token for token in (*tokenizer.get_added_vocab(), tokenizer.eos_token) if token and token.strip()}
+        self._control = re.compile("|".join(re.escape(t) for t in sorted(added, key=len, reverse=True)) or r"(?!)")
+        self._add_end = False  # whether EOS has to be put behind answers here, because the template writes no end
+        ends = self._ends()
+        self._add_end = not ends
+        self._end = ends[0] if ends else tokenizer.eos_token or ""  # the token behind an answer's text
+        if not self._end:
+            raise ModelError(
+                "the tokenizer has no EOS token and its chat template ends no answer, expected one of them, or a tuned "
+                "model would never stop; choose another model or set eos_token"
+            )
+        ids = (tokenizer.eos_token_id, *map(tokenizer.convert_tokens_to_ids, ends))
         self.stop_ids: tuple[int, ...] = tuple(dict.fromkeys(i for i in ids if i is not None))
 
     @property
@@ -146,7 +156,12 @@ class Encoder:
         RowError
             If nothing stands before the last answer, the template can't express it, or it leaves no room to answer.
         """
-        text = self._render(example, example.prompt, generation_prompt=True)[0]
+        before = example.prompt
+        text = self._render(example, before, generation_prompt=True)[0]
+        if self.method != "prefix_difference" and len(before) < len(example.messages):
+            whole, marks = self._render(example, example.messages[: len(before) + 1])
+            if marks and not whole.startswith(text):
+                text = whole[: marks[-1][0]]
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
         if len(ids) >= self.max_length:
             raise RowError(
@@ -195,49 +210,63 @@ class Encoder:
         if self.method == "prefix_difference":
             spans = {i: self._difference(example, i, text) for i in learned}
         elif len(marks) == len(turns):
-            spans = {i: mark for i, mark in zip(turns, marks, strict=True) if messages[i].train}
+            spans = {i: self._widened(text, mark) for i, mark in zip(turns, marks, strict=True) if messages[i].train}
         else:
             raise RowError(
                 f"the chat template marks {len(marks)} answers where the row has {len(turns)} assistant turns, so "
                 "which tokens to learn is not certain; use another template or leave the row out",
                 _name(example),
             )
-        return text, [self._closed(example, i, text, span) for i, span in spans.items()]
+        for turn, (start, end) in spans.items():
+            self._verify(example, turn, text[start:end])
+        return text, list(spans.values())
 
     def _difference(self, example: Example, turn: int, text: str) -> Span:
-        """Span of one turn: from the end of everything before it to the end of everything up to it."""
+        """Span of one turn: from the end of everything before it to the last control token of everything up to it."""
         before = self._render(example, example.messages[:turn], generation_prompt=True)[0]
         through = self._render(example, example.messages[: turn + 1])[0]
-        if not (text.startswith(through) and through.startswith(before)):
+        # A template may write more behind the last turn than behind others, so only what both have is looked at.
+        shared = through if text.startswith(through) else commonprefix([through, text])  # noqa: RUF071
+        if not shared.startswith(before):
             raise RowError(
-                f"the chat template writes turn {turn + 1} differently once other turns follow, so its place can't be "
-                "verified; use a template with {% generation %} marks, or do not train on that turn",
+                f"the chat template writes what stands before turn {turn + 1} differently once that turn follows, so "
+                "its place can't be verified; use a template with {% generation %} marks, or do not train on that turn",
                 _name(example),
             )
-        last = through.rfind(self._end, len(before))
-        return len(before), last + len(self._end) if last >= 0 else len(through)
+        controls = [match.end() for match in self._control.finditer(shared, len(before))]
+        return len(before), controls[-1] if controls else len(shared)
 
-    def _closed(self, example: Example, turn: int, text: str, span: Span) -> Span:
-        """Verify that the span holds the turn's words, and widen it to the stop token behind them."""
-        start, end = span
-        # Templates may move or drop a reasoning trace, so only what follows it has to be there.
-        words = example.messages[turn].content.rpartition("</think>")[2].strip()
-        if words not in text[start:end]:
-            raise RowError(
-                f"the chat template leaves out words of turn {turn + 1}, so it can't be learned; use another template",
-                _name(example),
-            )
-        if self._end not in text[start:end]:
+    def _widened(self, text: str, mark: Span) -> Span:
+        """Take in the stop token right behind a mark that ends in plain text."""
+        start, end = mark
+        if not self._is_closed(text[start:end]):
             rest = text[end:]
             blank = len(rest) - len(rest.lstrip())
-            if not rest[blank:].startswith(self._end):
-                raise RowError(
-                    f"the chat template does not end turn {turn + 1} with {self._end!r}, so the model would not learn "
-                    "to stop; use another template",
-                    _name(example),
-                )
-            end += blank + len(self._end)
+            if rest.startswith(self._end, blank):
+                end += blank + len(self._end)
         return start, end
+
+    def _is_closed(self, answer: str) -> bool:
+        ends = [match.end() for match in self._control.finditer(answer)]
+        return bool(ends) and not answer[ends[-1] :].strip()
+
+    def _verify(self, example: Example, turn: int, answer: str) -> None:
+        """Refuse the row unless what is to be learned has the turn's words and ends with a control token."""
+        # Templates may move or drop a reasoning trace, so only what follows it has to be there.
+        words = example.messages[turn].content.rpartition("</think>")[2].strip()
+        calls = [call["function"]["name"] for call in _tool_calls(example.messages[turn])]
+        if not all(part in answer for part in (words, *calls)):
+            raise RowError(
+                f"the chat template writes turn {turn + 1} differently once other turns follow, or leaves out words of "
+                "it, so its place can't be verified; use another template, or do not train on that turn",
+                _name(example),
+            )
+        if not self._is_closed(answer):
+            raise RowError(
+                f"the chat template does not end turn {turn + 1} with a control token, so the model would not learn to "
+                "stop; use another template",
+                _name(example),
+            )
 
     def _check_whole(self, example: Example, text: str) -> None:
         """Refuse a row of which the template silently drops something."""
@@ -269,7 +298,7 @@ class Encoder:
                     add_generation_prompt=generation_prompt,
                     **self._variables,
                 )
-                return rendered[0], [(a, b) for a, b in marks[0]] if marks else []
+                return rendered[0], _joined(marks[0]) if marks else []
             except TypeError as error:
                 failure: Exception = error
             except TemplateError as error:
@@ -279,7 +308,7 @@ class Encoder:
 
     def _plain(self, message: Message, arguments_as_text: bool) -> dict[str, Any]:
         content = message.content
-        if self._add_end and message.role == "assistant":
+        if self._add_end and message.role == "assistant" and not message.tool_calls:
             content = content.rstrip() + self._end
         plain: dict[str, Any] = {"role": message.role, "content": content}
         if message.tool_calls:
@@ -288,23 +317,17 @@ class Encoder:
                 call["function"]["arguments"] = json.dumps(call["function"]["arguments"], ensure_ascii=False)
         return plain
 
-    def _find_end(self) -> None:
-        """Find what ends an answer, by looking at what the template writes behind one."""
+    def _ends(self) -> list[str]:
+        """What ends an answer: the control tokens that the template writes behind one."""
         example = Example("probe", (Message("user", "a"), Message("assistant", _PROBE)))
         try:
             text = self._render(example, example.messages)[0]
         except RowError as error:
             raise ModelError(f"the model has no usable chat template: {error.reason}") from error
-        tail = text.rpartition(_PROBE)[2]
-        added = {*self.tokenizer.get_added_vocab(), self.tokenizer.eos_token} - {None, ""}
-        found = [(tail.find(token), -len(token), token) for token in added if token in tail and token.strip()]
-        self._add_end = not found
-        self._end = min(found)[2] if found else self.tokenizer.eos_token or ""
-        if not self._end:
-            raise ModelError(
-                "the tokenizer has no EOS token and its chat template ends no answer, expected one of them, or a tuned "
-                "model would never stop; choose another model or set eos_token"
-            )
+        _, found, tail = text.rpartition(_PROBE)
+        if not found:
+            raise ModelError("the model's chat template drops plain text, as those of image models do; choose another")
+        return self._control.findall(tail)
 
 
 def _choose(tokenizer: Any, template: str | None) -> tuple[str, str]:
@@ -328,6 +351,17 @@ def _training_template(tokenizer: Any) -> str | None:
     except (ValueError, TypeError, TemplateError):  # unknown to TRL, or it fails on TRL's probes
         return None
     return found
+
+
+def _joined(marks: list[Span]) -> list[Span]:
+    """Marks without gaps between them made one: some templates mark an answer and its end apart."""
+    joined: list[Span] = []
+    for start, end in marks:
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def _dated(template: str) -> str:

@@ -14,8 +14,8 @@
 The last two are cheap guesses, named by what they look at: no language model is asked. Contamination compares words,
 case folded, without punctuation (after Brown et al. 2020, app. C, who take 13-grams; here 8): a prompt of 13 words or
 more counts as held when 0.6 of its 8-shingles are in the row, one of 5 to 12 words when it stands there whole, a
-shorter one when it is a whole user turn. Shingles that more than a tenth of the other set shares are its template and do
-not count. The same task in other words is not found.
+shorter one when it is a whole user turn. Shingles that more than a tenth of the other set shares are its template and
+do not count. The same task in other words is not found.
 """
 
 from __future__ import annotations

@@ -209,6 +209,46 @@ def test_no_way_to_stop_is_refused(tokenizer: Any) -> None:
         Encoder(endless, 512, "{% for m in messages %}{{ m.content }}\n{% endfor %}")
 
 
+def test_marks_that_part_an_answer_from_its_end_are_one(tokenizer: Any) -> None:
+    """As TRL's template for Phi 3, which marks the EOS behind the last turn apart."""
+    parted = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}{% if m.role == 'assistant' %}"
+        "{% generation %}{{ m.content }}{% endgeneration %}{% generation %}{{ '<|im_end|>' }}{% endgeneration %}"
+        "{% else %}{{ m.content + '<|im_end|>' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}"
+        "{% else %}{% generation %}{{ eos_token }}{% endgeneration %}{% endif %}"
+    )
+    encoder = Encoder(tokenizer, 512, parted)
+    assert learned(encoder, TWO_TURNS) == ["It is 4 🙂.<|im_end|>", "6<|im_end|><|eos|>"]
+    assert encoder.stop_ids == (tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|im_end|>"))
+
+
+def test_what_stands_behind_the_last_turn_only_is_no_obstacle(tokenizer: Any) -> None:
+    encoder = Encoder(tokenizer, 512, CHATML + "{% if not add_generation_prompt %}{{ eos_token }}{% endif %}")
+    assert encoder.method == "prefix_difference"
+    assert learned(encoder, TWO_TURNS) == ["It is 4 🙂.<|im_end|>", "6<|im_end|>\n<|eos|>"]
+
+
+def test_the_prompt_is_what_stands_before_a_learned_answer(tokenizer: Any) -> None:
+    """Where the generation prompt opens a reasoning trace that the row does not have."""
+    marked = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}{% if m.role == 'assistant' %}"
+        "{% generation %}{{ m.content + '<|im_end|>' }}{% endgeneration %}{% else %}{{ m.content + '<|im_end|>' }}"
+        "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>\\n' }}{% endif %}"
+    )
+    encoder = Encoder(tokenizer, 512, marked)
+    assert encoder.method == "generation_mark"
+    prompt = encoder.prompt(TWO_TURNS)
+    assert tokenizer.decode(prompt).endswith("And 3+3?<|im_end|><|im_start|>assistant\n")
+    assert encoder.encode(TWO_TURNS).input_ids[: len(prompt)] == prompt
+
+
+def test_a_template_for_images_is_refused(tokenizer: Any) -> None:
+    parts = "{% for m in messages %}{% for p in m.content %}{{ p.text }}{% endfor %}<|im_end|>{% endfor %}"
+    with pytest.raises(ModelError, match="drops plain text, as those of image models do"):
+        Encoder(tokenizer, 512, parts)
+
+
 def test_a_broken_template_is_refused(tokenizer: Any) -> None:
     with pytest.raises(ModelError, match="no usable chat template"):
         Encoder(tokenizer, 512, "{{ raise_exception('only for images') }}")
@@ -266,6 +306,15 @@ def test_a_template_without_tool_calls_refuses_them_by_name(tokenizer: Any) -> N
         Encoder(tokenizer, 512, CHATML).encode(row)
 
 
+def test_a_tool_call_outside_of_what_is_learned_is_refused(tokenizer: Any) -> None:
+    outside = CHATML.replace(
+        "'<|im_end|>'", "'<|im_end|>' + (message.tool_calls | tojson if message.tool_calls else '')"
+    )
+    row = example(("user", "w?"), Message("assistant", "Let me see.", CALLS))
+    with pytest.raises(RowError, match="turn 2 differently once other turns follow, or leaves out words"):
+        Encoder(tokenizer, 512, outside).encode(row)
+
+
 def test_a_template_that_refuses_or_drops_a_system_prompt(tokenizer: Any) -> None:
     refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
     with pytest.raises(RowError, match="System role not supported"):
@@ -282,6 +331,7 @@ def test_a_turn_whose_place_cannot_be_verified_is_refused_only_if_learned(tokeni
     )
     turns = [("user", "a?"), ("assistant", "<think>hm</think>alpha"), ("user", "b?"), ("assistant", "beta")]
     encoder = Encoder(tokenizer, 512, forgets)
+    assert encoder.method == "prefix_difference"
     with pytest.raises(RowError, match="turn 2 differently once other turns follow"):
         encoder.encode(example(*turns))
     turns_kept = [Message(*t, train=i == 3) for i, t in enumerate(turns)]
@@ -339,3 +389,14 @@ def test_slow_tokenizers_are_refused() -> None:
 
     with pytest.raises(ModelError, match="Slow reports no character offsets"):
         Encoder(Slow(), 512)
+
+
+def test_the_real_conversations_learn_both_answers(shared: Path, tiny_lm: Path) -> None:
+    import gzip
+
+    from transformers import AutoTokenizer
+
+    encoder = Encoder(AutoTokenizer.from_pretrained(tiny_lm), 4096)
+    for line in gzip.decompress((shared / "data" / "multiturn.jsonl.gz").read_bytes()).splitlines():
+        turns = [(m["role"], m["content"]) for m in json.loads(line)["messages"]]
+        assert learned(encoder, example(*turns)) == [text + "<|eos|>" for role, text in turns if role == "assistant"]
