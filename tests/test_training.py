@@ -201,6 +201,23 @@ def test_a_killed_training_resumes_to_the_same_bytes(
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
+def test_a_kill_at_an_epochs_end_loses_none_of_its_files(
+    model: ModelConfig, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "CHECKPOINT_SECONDS", 0.0)
+    config = replace(CONFIG, save_every_epoch=True)
+    training.fine_tune(model, examples, config, tmp_path / "whole", seed=0)
+
+    def die(*_: Any) -> None:
+        raise StopError
+
+    with monkeypatch.context() as patch, pytest.raises(StopError):
+        patch.setattr(recorder, "save_optimizer", die)
+        training.fine_tune(model, examples, config, tmp_path / "cut", seed=0)
+    training.fine_tune(model, examples, config, tmp_path / "cut", seed=0)
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
 def test_a_finished_training_is_returned_and_another_one_starts_anew(
     model: ModelConfig, examples: list[Example], tmp_path: Path
 ) -> None:
@@ -279,6 +296,7 @@ def test_full_fine_tuning_moves_every_weight_and_loads_as_a_model(
     assert result.trainable_parameters == sum(p.numel() for p in before.parameters())
     changed = [not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True)]
     assert all(changed)
+    assert after.config.use_cache == before.config.use_cache
     assert log(tmp_path)[-1]["loss"] < log(tmp_path)[0]["loss"]
 
 
