@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.config import ModelConfig
+from curation.config import REQUIRED, ModelConfig, Options, option
 from curation.errors import ModelError
 
 if TYPE_CHECKING:
@@ -31,6 +31,35 @@ _DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _DOWNLOADED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"]
 _HASHED = {".safetensors", ".json", ".txt", ".model", ".jinja", ".py"}
 _NOT_HASHED = re.compile(r"^(trainer_state|training_args|optimizer|scheduler|README|generation_config)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelOptions(Options):
+    """Options of a method that reads the base model, named as in `ModelConfig`, and how much it is fed at once."""
+
+    model: str = option(REQUIRED, "Base model: a folder in the standard format, or a hub id.")
+    revision: str = option("", "Revision of a hub model; empty means its newest.")
+    dtype: str = option("float32", "Number type of the weights.", choices=("float32", "bfloat16", "float16"))
+    device: str = option("auto", "Where it runs; auto takes a GPU if there is one.", choices=("auto", "cpu", "cuda"))
+    max_length: int = option(2048, "Longest conversation in tokens; longer ones are cut at the end.", low=8)
+    trust_remote_code: bool = option(False, "Run Python code that comes with the model: only if you trust its author.")
+    tokens_per_batch: int = option(
+        0,
+        "Most padded tokens computed at once; 0 means 1,024 on a CPU, whose caches they then fit, 8,192 on a GPU.",
+        low=0,
+    )
+
+    @property
+    def model_config(self) -> ModelConfig:
+        """The same options as `models` takes them."""
+        return ModelConfig(
+            name=self.model,
+            revision=self.revision,
+            dtype=self.dtype,
+            device=self.device,
+            max_length=self.max_length,
+            trust_remote_code=self.trust_remote_code,
+        )
 
 
 def locate(name: str, revision: str = "", *, trust_remote_code: bool = False) -> Path:

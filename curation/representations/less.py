@@ -28,11 +28,12 @@ from curation.config import REQUIRED, Options, option
 from curation.data.chat import IGNORED, Encoded
 from curation.data.rows import Example
 from curation.errors import ModelError
+from curation.models import LanguageModelOptions
 from curation.progress import Progress, Silent
 from curation.representations.adam import Checkpoint, Direction
 from curation.representations.base import Plan
 from curation.representations.gradients import adapted_layers, per_example
-from curation.representations.language_model import LanguageModelOptions, LanguageModelRepresentation, unit
+from curation.representations.language_model import LanguageModelRepresentation, unit
 from curation.representations.projection import CountSketch
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from curation import losses, models
 from curation.data.rows import Example
-from curation.representations.language_model import LanguageModelOptions, LanguageModelRepresentation, unit
+from curation.models import LanguageModelOptions
+from curation.representations.language_model import LanguageModelRepresentation, unit
 
 if TYPE_CHECKING:
     import torch

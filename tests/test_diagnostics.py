@@ -1,0 +1,140 @@
+"""Distances, coverage and explanations equal their definitions on cases small enough to do by hand."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+
+import numpy as np
+import pytest
+
+from curation import diagnostics, selectors
+from curation.selectors import Overrides
+from curation.similarity import Features
+
+S = np.array([[0.9, 0.8, 0.1, 0.5, 0.2], [0.1, 0.2, 0.8, 0.5, 0.7]], dtype=np.float32)
+
+
+def test_distance_is_one_minus_the_nearest_pick() -> None:
+    np.testing.assert_allclose(diagnostics.coverage(S, [1, 4]), [0.8, 0.7], atol=1e-6)
+    assert diagnostics.distance(S, [1, 4]) == pytest.approx(0.25)
+    assert np.isnan(diagnostics.distance(S, []))
+
+
+def test_random_distance_is_seeded_and_near_its_expectation() -> None:
+    similarity = np.random.default_rng(0).normal(size=(3, 30))
+    exact = np.mean([diagnostics.distance(similarity, pair) for pair in itertools.combinations(range(30), 2)])
+    assert diagnostics.random_distance(similarity, 2, seed=1, draws=3000) == pytest.approx(exact, abs=0.05)
+    assert diagnostics.random_distance(similarity, 2, seed=1) == diagnostics.random_distance(similarity, 2, seed=1)
+
+
+@pytest.mark.parametrize("picks", [[0], [3], [4], [0, 3], [1, 2], [3, 4], [0, 1, 2, 3, 4]])
+def test_uncovered_equals_counting_all_subsets(picks: list[int]) -> None:
+    expected = []
+    for query, row in enumerate(S):
+        best = row[picks].max()
+        subsets = list(itertools.combinations(range(5), len(picks)))
+        nearer = sum(row[list(subset)].max() > best for subset in subsets)
+        if nearer > len(subsets) / 2:
+            expected.append(query)
+    assert diagnostics.uncovered(S, picks) == expected
+
+
+def test_nothing_picked_covers_nothing() -> None:
+    assert diagnostics.uncovered(S, []) == [0, 1]
+    assert diagnostics.redundancy(S, []) == 0.0
+
+
+def test_redundancy_counts_picks_with_a_twin() -> None:
+    similarity = np.random.default_rng(0).normal(size=(8, 100))
+    similarity[:, 1] = similarity[:, 0]
+    similarity[:, 2] = similarity[:, 0] + 0.001
+    assert diagnostics.redundancy(similarity, [0, 1, 2, 50]) == 0.75
+    assert diagnostics.redundancy(similarity, [0, 50, 60, 70]) == 0.0
+    assert diagnostics.redundancy(np.zeros((2, 1000)), range(1000)) == 1.0
+
+
+def test_wasserstein_by_hand_and_against_matching() -> None:
+    from scipy.optimize import linear_sum_assignment
+
+    # one pick each: query 0 ↔ candidate 0 at 0.1, query 1 ↔ candidate 2 at 0.2
+    assert diagnostics.wasserstein(S, [2, 0]) == pytest.approx(0.15)
+    similarity = np.random.default_rng(0).uniform(-1, 1, size=(6, 20))
+    cost = 1 - similarity[:, :6]
+    assert diagnostics.wasserstein(similarity, range(6)) == pytest.approx(cost[linear_sum_assignment(cost)].mean())
+    assert np.isnan(diagnostics.wasserstein(S, []))
+
+
+def test_mmd_equals_the_kernel_sums() -> None:
+    rng = np.random.default_rng(0)
+    weights = np.array([0.25, 0.75], dtype=np.float32)
+    pool = Features(rng.normal(size=(9, 2, 5)).astype(np.float32), weights, tuple("abcdefghi"))
+    query = Features(rng.normal(size=(4, 2, 5)).astype(np.float32), weights, tuple("wxyz"))
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.einsum("icd,jcd,c->ij", a, b, weights).mean())
+
+    picks = pool.values[[1, 5, 6]]
+    squared = kernel(picks, picks) - 2 * kernel(picks, query.values) + kernel(query.values, query.values)
+    assert diagnostics.mmd(pool, query, [1, 5, 6]) == pytest.approx(squared**0.5, rel=1e-5)
+
+
+def test_selection_is_nearer_than_random_in_every_distance() -> None:
+    rng = np.random.default_rng(0)
+    z, q = rng.normal(size=(500, 16)), rng.normal(size=(8, 16)) + 1
+    z, q = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (z, q))
+    similarity = q @ z.T
+    one = np.ones(1, dtype=np.float32)
+    pool, query = (Features(x[:, None], one, tuple(map(str, range(len(x))))) for x in (z, q))
+    picked, drawn = (selectors.create(name).select(similarity, 40).indices for name in ("round_robin", "random"))
+    told = diagnostics.summary(similarity, picked)
+    assert told["distance"] < told["random_distance"]
+    assert told["uncovered"] == []
+    assert diagnostics.wasserstein(similarity, picked) < diagnostics.wasserstein(similarity, drawn)
+    assert diagnostics.mmd(pool, query, picked) < diagnostics.mmd(pool, query, drawn)
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_explanation_of_a_pick() -> None:
+    subset = selectors.create("round_robin").select(S, 3)  # 0 by query 0, 2 by query 1, 1 by query 0
+    told = diagnostics.explain(S, subset, 1)
+    assert (told.picked_by, told.turn, told.lost_to) == (0, 2, None)
+    assert [(q, place) for q, _, place in told.all_queries] == [(0, 2), (1, 4)]
+    assert told.nearest[0][1] == pytest.approx(0.8)
+    # had it been banned, query 0 would have taken 3; with 3 banned too, 4
+    assert told.next_best == 3
+    assert selectors.create("round_robin").select(S, 3, Overrides(banned=(1,))).indices.tolist() == [0, 2, 3]
+    assert diagnostics.explain(S, subset, 1, banned=(3,)).next_best == 4
+
+
+def test_explanation_of_a_candidate_left_out() -> None:
+    subset = selectors.create("round_robin").select(S, 3)
+    told = diagnostics.explain(S, subset, 4, n=1)
+    assert (told.picked_by, told.turn, told.next_best) == (None, None, None)
+    assert told.nearest == [told.all_queries[0]]
+    assert told.nearest[0][0] == 1 and told.nearest[0][2] == 2
+    assert told.lost_to == 2
+
+
+def test_explanation_of_a_pin_and_of_ties() -> None:
+    subset = selectors.create("round_robin").select(S, 2, Overrides(pinned=(4,)))
+    told = diagnostics.explain(S, subset, 4)
+    assert (told.picked_by, told.turn) == (None, None)
+    flat = np.zeros((1, 3))
+    places = [
+        diagnostics.explain(flat, selectors.create("round_robin").select(flat, 1), i).nearest[0][2] for i in range(3)
+    ]
+    assert places == [1, 2, 3]
+
+
+def test_quick_enough_to_follow_a_slider() -> None:
+    similarity = np.random.default_rng(0).normal(size=(16, 6000)).astype(np.float32)
+    subset = selectors.create("round_robin").select(similarity, 500)
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        diagnostics.summary(similarity, subset.indices)
+        diagnostics.explain(similarity, subset, 17)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.3
