@@ -23,7 +23,7 @@ from curation.workspace import Workspace
 app = typer.Typer(help="Winnow: find the few hundred examples that teach a model a task.", no_args_is_help=True)
 jobs_app = typer.Typer(help="See, cancel, resume and reorder jobs.", invoke_without_command=True)
 app.add_typer(jobs_app, name="jobs")
-stderr = Console(stderr=True)
+stderr = Console(stderr=True, soft_wrap=True)
 
 WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", help="Workspace folder; default WINNOW_HOME, else ~/.winnow.")
@@ -215,3 +215,7 @@ def main() -> None:
     except KeyboardInterrupt:
         stderr.print("interrupted; the same command goes on from what was finished")
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -174,9 +174,7 @@ def tune(
         progress.log(f"tuning {title} on {len(ids)} examples")
         rows = ws.rows(inputs.pool, ids)
         queries = ws.examples(inputs.queries) if training.early_stopping else []
-        told = Part(progress, title)
-        result = trainer.fine_tune(model, rows, training, part, seed=seed, queries=queries, progress=told)
-        (part / "result.json").write_text(json.dumps(result.to_dict(), ensure_ascii=False, sort_keys=True))
+        trainer.fine_tune(model, rows, training, part, seed=seed, queries=queries, progress=Part(progress, title))
 
     return ws.produce("arm", key, make, {"title": title, "seed": seed, **training.to_dict()}, resumable=True)
 

@@ -40,7 +40,7 @@ def write(path: Path, lines: list[dict[str, str]]) -> DatasetConfig:
 def small(tmp_path: Path) -> RunConfig:
     return RunConfig(
         pool=write(tmp_path / "pool.jsonl", rows(40)),
-        queries=write(tmp_path / "queries.jsonl", [{"prompt": "add the numbers 900 and 7", "response": "907"}]),
+        queries=write(tmp_path / "queries.jsonl", [{"prompt": "add the numbers 900 and 901", "response": "1801"}]),
         representation=RepresentationConfig(name="lexical"),
         selection=SelectionConfig(budget=BudgetConfig(examples=5)),
     )
