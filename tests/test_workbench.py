@@ -80,7 +80,7 @@ def test_the_table_pages_filters_and_sorts(workspace: Workspace, project: str) -
     assert total == 10 and all("blue whale" in text for text in page["text"])
     page, total = workbench.table(workspace, view, state="picked")
     assert total == 6 and set(page["state"]) == {"picked"}
-    page, total = workbench.table(workspace, view, source="s1", order="-similarity")
+    page, total = workbench.table(workspace, view, source="s1", order="similarity")
     assert total == 15 and page["similarity"].is_monotonic_decreasing
     some = view.pool_ids[3:6]
     page, total = workbench.table(workspace, view, ids=some, order="length")
