@@ -80,6 +80,15 @@ def test_near_duplicates_equal_a_plain_comparison_of_all_pairs() -> None:
     assert near_duplicates(signatures) == expected
 
 
+def test_a_row_that_only_shares_a_band_does_not_hide_a_near_duplicate() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, 2**32, (2, 64), dtype=np.uint32)
+    third = second.copy()
+    third[4::4] += 1  # every band but the first: 15 of 64 hashes differ
+    first[:4] = second[:4]
+    assert near_duplicates(np.stack([first, second, third])) == [2]
+
+
 LONG_PROBLEM = (
     "Mira jogs every morning. She jogs five miles per hour. If she jogs for two hours every morning, how many miles "
     "can she jog for five days?"

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from curation.data import json_stream, readers
 from curation.data.readers import read
+from curation.data.records import LONGEST_ROW
 from curation.errors import DataError
 
 ROWS = [
@@ -136,6 +137,16 @@ def test_a_line_of_30_mb_is_one_record_and_never_held(file: Callable[..., Path])
     assert long.error == "it is 30 MB long, expected at most 17 MB on a line"
     assert len(long.raw) == readers.LONGEST_RAW
     assert (after.line, after.value) == (2, {"a": 2})
+
+
+def test_no_more_of_a_line_is_asked_for_than_may_be_held() -> None:
+    class Bounded(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            assert size is not None and 0 < size <= LONGEST_ROW + 1
+            return super().readline(size)
+
+    records = list(json_stream.read_jsonl(Bounded(b"x" * (LONGEST_ROW + 5_000_000) + b'\n{"a": 1}\n')))
+    assert [record.value for record in records] == [None, {"a": 1}]
 
 
 def test_one_line_of_json_may_be_long(file: Callable[..., Path]) -> None:
