@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from curation import __version__, comparison
 from curation.comparison import Saved
-from curation.config import RunConfig
+from curation.config import ModelConfig, RunConfig
 from curation.data.rows import Example
 from curation.database import storage_errors
-from curation.errors import WorkspaceError
+from curation.errors import ModelError, WorkspaceError
 from curation.views import View
 from curation.workspace import Workspace
 
@@ -146,8 +146,6 @@ def _parquet(records: list[dict[str, Any]]) -> bytes:
 
 
 def _manifest(bundle: Bundle, examples: list[Example], files: dict[str, bytes]) -> dict[str, Any]:
-    from curation.models import fingerprint
-
     config = bundle.config
     inputs = {
         name: {"path": data.path, "sha256": data.sha256, "revision": data.revision}
@@ -157,7 +155,7 @@ def _manifest(bundle: Bundle, examples: list[Example], files: dict[str, bytes]) 
     model = config.model
     return {
         "inputs": inputs,
-        "model": {"name": model.name, "sha256": fingerprint(model.name, model.revision)} if model else None,
+        "model": {"name": model.name, "sha256": _weights(model)} if model else None,
         "seeds": {
             "selection": config.selection.seed,
             "warmup": config.warmup.seed,
@@ -170,6 +168,16 @@ def _manifest(bundle: Bundle, examples: list[Example], files: dict[str, bytes]) 
         "versions": {"winnow": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _VERSIONED},
     }
+
+
+def _weights(model: ModelConfig) -> str | None:
+    """Hash of the base model's files; None if it is not on this machine: that must not keep a subset from its owner."""
+    from curation.models import fingerprint
+
+    try:
+        return fingerprint(model.name, model.revision)
+    except ModelError:
+        return None
 
 
 def _json(value: Any) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from curation.figures import PALETTES, Palette, label, look
-from curation.findings import ARMS, arm_label, interval, is_loss, main_metric, metric_label, shown
+from curation.findings import ARMS, arm_label, arms_of, interval, is_loss, main_metric, metric_label, shown
 
 _FADED = 0.22
 _SMOOTHING = 0.85
@@ -32,7 +32,7 @@ def arms(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -
     metric = metric or main_metric(result)
     scale = 1.0 if is_loss(metric) else 100.0
     palette = PALETTES[theme]
-    names = list(result["arms"])
+    names = arms_of(result)
     figure = go.Figure()
     if "zero_shot" in names and len(names) > 1:
         base = scale * result["arms"]["zero_shot"]["metrics"][metric]["mean"]

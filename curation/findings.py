@@ -106,6 +106,11 @@ def _ends(metric: str, low: float | None, high: float | None) -> str:
     return (" to " if "−" in "".join(ends) else "–").join(ends)
 
 
+def arms_of(result: Mapping[str, Any]) -> list[str]:
+    """Return a result's arms in the order in which they are shown: untuned, random, selected, full pool."""
+    return sorted(result["arms"], key=lambda arm: (list(ARMS).index(arm) if arm in ARMS else len(ARMS), arm))
+
+
 def main_metric(result: Mapping[str, Any]) -> str:
     """Return the metric that the headline is about: the task's own if there is one, else the test or query loss."""
     metrics: list[str] = result["metrics"]
@@ -223,7 +228,7 @@ def warnings(result: Mapping[str, Any], lengths: tuple[float, float] | None = No
         told.append("There is no test set, so only the queries themselves judge; load one on the Data page.")
     elif n_test < FEW_TESTS:
         told.append(f"Only {n_test} test examples: intervals are wide; {FEW_TESTS} or more tell smaller differences.")
-    tuned = [a for a in result["arms"] if a != "zero_shot"]
+    tuned = [a for a in arms_of(result) if a != "zero_shot"]
     if tuned and len(result["seeds"]) == 1:
         told.append(
             "One seed only: the intervals show the spread over test examples, not that between trainings; "
@@ -289,7 +294,8 @@ def arms_table(result: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for arm, told in result["arms"].items():
+    for arm in arms_of(result):
+        told = result["arms"][arm]
         row = {"Arm": arm_label(arm), "Examples": f"{told['n_examples']:,}" if told["n_examples"] else "none"}
         row |= {metric_label(m): interval(m, told["metrics"][m]) for m in result["metrics"]}
         rows.append(row | {"Tokens a pass": f"{told['tokens']:,}", "Time": f"{told['seconds']:,.0f} s"})
@@ -323,6 +329,10 @@ def cost(result: Mapping[str, Any]) -> str:
     points, arm = 100 * told["mean"], result["arms"]["selected"]
     runs = max(1, len(result["seeds"]))
     return (
-        f"A point of {_name(metric)} gained cost {arm['n_examples'] / points:.2g} examples and "
-        f"{arm['seconds'] / runs / points:.2g} s of tuning and judging."
+        f"A point of {_name(metric)} gained cost {_amount(arm['n_examples'] / points)} examples and "
+        f"{_amount(arm['seconds'] / runs / points)} s of tuning and judging."
     )
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

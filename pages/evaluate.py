@@ -67,8 +67,9 @@ def _headline(ws: ui.Workspace, result: dict[str, Any]) -> None:
             st.markdown(f":gray[:material/payments: {paid}]")
     metric = findings.main_metric(result)
     st.caption(f"{findings.metric_label(metric)} of each arm")
-    for column, (arm, about) in zip(st.columns(len(result["arms"])), result["arms"].items(), strict=True):
-        value = about["metrics"][metric]
+    names = findings.arms_of(result)
+    for column, arm in zip(st.columns(len(names)), names, strict=True):
+        value = result["arms"][arm]["metrics"][metric]
         with column, st.container(key=f"arm-{arm}"):
             st.metric(
                 findings.arm_label(arm),
@@ -138,7 +139,7 @@ def _answers(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
     st.caption(f"{total:,} of {record.result['n_test']:,} test examples; each arm's first seed.")
     if frame.empty:
         ui.empty("No answer is of that kind.")
-    names = list(record.result["arms"])
+    names = findings.arms_of(record.result)
     for place, row in frame.iterrows():
         _answer(int(place), row, names)
 

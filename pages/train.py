@@ -212,10 +212,14 @@ def _start(
     number = len(ws.experiments(pid)) + 1
     called = st.text_input("Name", f"Experiment {number}", max_chars=60, key=ui.key(f"name-{number}"), width=420)
     lacks = "Choose a base model first." if workbench.settings(ws, pid).model is None else ""
+    if not config.evaluation.metrics:
+        lacks = "Choose at least one metric to judge by."
     if "selected" in config.arms and not chosen.ids:
         lacks = "The selection is empty; raise the budget on the Curate page."
+    if lacks:
+        st.caption(f":orange[{lacks}]")
     label = f"Start {total} training{'s' if total != 1 else ''}" if total else "Judge the untuned model"
-    pressed = st.button(label, type="primary", icon=":material/play_arrow:", disabled=bool(lacks), help=lacks or None)
+    pressed = st.button(label, type="primary", icon=":material/play_arrow:", disabled=bool(lacks))
     if pressed:
         with ui.guard():
             asked = {"experiment": config.to_dict(), "selection": selection, "name": called}

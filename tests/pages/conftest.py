@@ -223,3 +223,27 @@ def opened(workspace: Workspace, served: None, monkeypatch: pytest.MonkeyPatch) 
 def sums(workspace: Workspace, tmp_path: Path) -> str:
     """A project that is represented and ready to be tuned."""
     return make_project(workspace, tmp_path)
+
+
+@pytest.fixture
+def bare_of_tests(workspace: Workspace, tmp_path: Path) -> str:
+    """A project that is represented but has no test set."""
+    return make_project(workspace, tmp_path, tests=0)
+
+
+@pytest.fixture
+def finish() -> Callable[..., dict[str, Any]]:
+    """Return the function that adds a finished experiment."""
+    return add_result
+
+
+@pytest.fixture
+def job() -> Callable[..., str]:
+    """Return the function that adds an experiment's job in a state."""
+    return add_job
+
+
+@pytest.fixture
+def hostile() -> str:
+    """Text from data that must never be read as markup."""
+    return HOSTILE

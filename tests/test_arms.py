@@ -1,0 +1,89 @@
+"""What arms will cost, how their loss runs, and what they answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from curation import arms, results
+from curation.config import ExperimentConfig, TrainingConfig
+
+if TYPE_CHECKING:
+    from curation.workspace import Workspace
+
+
+def test_a_plan_counts_steps_as_the_trainer_does() -> None:
+    from curation.training.trainer import BatchPlan
+
+    training = TrainingConfig(epochs=2.5, batch_size=16)
+    for n in (1, 15, 16, 17, 100):
+        plan = BatchPlan([5] * n, batch_size=16, micro_batch_size=16, seed=0)
+        assert arms.steps(training, n) == round(2.5 * plan.steps_per_epoch)
+    assert arms.steps(TrainingConfig(max_steps=7), 1000) == 7
+    assert arms.steps(training, 0) == 0
+
+
+def test_a_plan_has_every_arm_in_order_with_its_own_training() -> None:
+    config = ExperimentConfig(
+        arms=("full", "selected", "zero_shot", "random"),
+        seeds=(0, 1, 2),
+        training=TrainingConfig(epochs=2.0, batch_size=10),
+        full_training=TrainingConfig(epochs=1.0, batch_size=10),
+    )
+    planned = arms.plan(config, 50, 1000)
+    assert planned == [
+        arms.ArmPlan("zero_shot", 0, 0, 0, 0),
+        arms.ArmPlan("random", 50, 10, 100, 3),
+        arms.ArmPlan("selected", 50, 10, 100, 3),
+        arms.ArmPlan("full", 1000, 100, 1000, 3),
+    ]
+
+
+def test_live_curves_are_by_arm_and_a_resumed_step_replaces_the_old_one() -> None:
+    readings = [
+        {"stage": "random, seed 0: training", "done": 1, "loss": 3.0},
+        {"stage": "random, seed 0: training", "done": 2, "loss": 9.0},
+        {"stage": "random, seed 0: training", "done": 2, "loss": 2.0},
+        {"stage": "random, seed 0: judging", "done": 5, "loss": 7.0},
+        {"stage": "selected, seed 1: training", "done": 1, "loss": None},
+        {"stage": "selected, seed 1: training", "done": 2, "loss": 1.0},
+        {"stage": "training", "done": 1, "loss": 4.0},
+    ]
+    assert arms.live_curves(readings) == {
+        "random": [{"seed": 0, "step": 1, "loss": 3.0}, {"seed": 0, "step": 2, "loss": 2.0}],
+        "selected": [{"seed": 1, "step": 2, "loss": 1.0}],
+    }
+    assert arms.live_curves([]) == {}
+
+
+RIGHT = {  # test example → zero-shot, random, selected
+    0: (False, False, True),
+    1: (False, True, False),
+    2: (True, True, True),
+    3: (False, False, False),
+    4: (None, False, True),
+}
+
+
+@pytest.mark.parametrize(
+    ("show", "places"),
+    [("all", [0, 1, 2, 3, 4]), ("gained", [0, 4]), ("lost", [1]), ("apart", [0, 1, 4]), ("wrong", [3]), ("right", [2])],
+)
+def test_answers_are_filtered_by_who_was_right(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, show: str, places: list[int]
+) -> None:
+    names = ("zero_shot", "random", "selected")
+    frame = pd.DataFrame({f"{arm}: right": [row[k] for row in RIGHT.values()] for k, arm in enumerate(names)})
+    frame["prompt"] = [f"p{i}" for i in RIGHT]
+
+    def stored(_ws: Workspace, _record: object, offset: int = 0, limit: int = 20) -> pd.DataFrame:
+        return frame.iloc[offset : offset + limit].reset_index(drop=True)
+
+    monkeypatch.setattr(results, "answers", stored)
+    record = results.ExperimentRecord(None, ExperimentConfig(), {"n_test": 5})  # type: ignore[arg-type]
+    assert arms.count_answers(workspace, record, show) == len(places)
+    whole = arms.answers(workspace, record, show=show, limit=9)
+    assert list(whole.index) == places and list(whole["prompt"]) == [f"p{i}" for i in places]
+    assert list(arms.answers(workspace, record, show=show, offset=1, limit=1).index) == places[1:2]
