@@ -38,8 +38,9 @@ def main() -> None:
         )
     ]
     result = record.result or {}
-    _headline(ws, result)
+    _headline(result)
     _chart(result)
+    _warn(ws, result)
     _tables(result)
     _answers(ws, record)
     with st.expander("How far to trust this: what the papers found"):
@@ -54,8 +55,8 @@ def _title(record: results.ExperimentRecord) -> str:
     return f"{record.name} · {when:%d %b %Y, %H:%M}"
 
 
-def _headline(ws: ui.Workspace, result: dict[str, Any]) -> None:
-    """The findings in words, each arm's main number, and what keeps them from meaning more."""
+def _headline(result: dict[str, Any]) -> None:
+    """The findings in words, each arm's main number."""
     told = findings.findings(result)
     colour, icon = LOOKS[told[0].verdict]
     with st.container(key="headline", gap="small"):
@@ -77,9 +78,16 @@ def _headline(ws: ui.Workspace, result: dict[str, Any]) -> None:
                 help=f"With its 95 % interval: {findings.interval(metric, value)}",
                 border=True,
             )
-    if told_too := findings.warnings(result, findings.answer_lengths(ws, result)):
+
+
+def _warn(ws: ui.Workspace, result: dict[str, Any]) -> None:
+    """What keeps the numbers from meaning more than they do."""
+    if told := findings.warnings(result, findings.answer_lengths(ws, result)):
         with st.container(key="warnings"):
-            st.warning("\n".join(f"- {warning}" for warning in told_too), icon=":material/warning:")
+            st.warning(
+                "\n".join(["**Before you rely on this**", "", *(f"- {warning}" for warning in told)]),
+                icon=":material/warning:",
+            )
 
 
 def _chart(result: dict[str, Any]) -> None:
