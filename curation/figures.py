@@ -129,7 +129,7 @@ def overlap(comparison: Comparison, *, theme: str = "light") -> go.Figure:
         barmode="stack",
         margin={"l": 0, "r": 0, "t": 0, "b": 30},
         legend={"orientation": "h", "x": 0, "y": -0.1, "yanchor": "top", "traceorder": "normal"},
-        xaxis={"visible": False},
+        xaxis={"visible": False, "range": [0, len({*comparison.a.ids, *comparison.b.ids}) or 1]},
         yaxis={"visible": False},
     )
     return figure

@@ -223,9 +223,9 @@ def _scatter(
 
 
 def _queries(figure: go.Figure, xy: npt.NDArray[np.float32], palette: Palette) -> None:
-    """Draw the queries; as SVG, which lies above every WebGL trace whatever the order."""
+    """Draw the queries, above every row: WebGL traces lie in their order, and above all SVG ones."""
     marker = {"color": palette.query, "symbol": "star", "size": 12, "line": {"width": 1, "color": palette.text}}
-    figure.add_scatter(
+    figure.add_scattergl(
         x=xy[:, 0],
         y=xy[:, 1],
         customdata=np.arange(1, len(xy) + 1),
@@ -240,7 +240,7 @@ def _queries(figure: go.Figure, xy: npt.NDArray[np.float32], palette: Palette) -
 
 def _ring(figure: go.Figure, at: npt.NDArray[np.float32], palette: Palette, size: float) -> None:
     marker = {"color": "rgba(0,0,0,0)", "size": size, "line": {"width": 2.5, "color": palette.text}}
-    figure.add_scatter(
+    figure.add_scattergl(
         x=[float(at[0])],
         y=[float(at[1])],
         mode="markers",
@@ -270,7 +270,7 @@ def _canvas(palette: Palette, height: int, revision: str) -> go.Figure:
     figure.update_layout(
         **look(palette, height),
         xaxis=axis,
-        yaxis={**axis, "scaleanchor": "x"},
+        yaxis=axis,
         margin={"l": 4, "r": 4, "t": 4, "b": 4},
         dragmode="lasso",
         hovermode="closest",

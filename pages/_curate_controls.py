@@ -1,0 +1,188 @@
+"""The Curate page's controls: representation, selector and its options, budget, save and export."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from curation import comparison, export, selectors
+from curation.config import BudgetConfig
+from pages import _form, _link
+from pages import _shell as ui
+
+if TYPE_CHECKING:
+    from curation.pipeline import Represented
+    from curation.views import View
+
+_LADDER = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500, 10_000)
+_TOKENS_AN_EXAMPLE = 100  # where the budget starts when its unit is changed
+
+
+def names(available: list[Represented]) -> dict[str, str]:
+    """Return key → label of the representations; those of one name are told apart by their options."""
+    often = Counter(r.name for r in available)
+    told = {}
+    for r in available:
+        options = ", ".join(f"{k} {v}" for k, v in r.record["representation"]["options"].items())
+        told[r.key] = r.name if often[r.name] == 1 else f"{r.name} · {options or r.key[:6]}"
+    return told
+
+
+def draw(available: list[Represented], n_pool: int) -> None:
+    """Draw the row of controls."""
+    chosen = _link.selection()
+    labels = names(available)
+    active = _link.read("representation")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="curate-controls"):
+        st.selectbox(
+            "Representation",
+            list(labels),
+            format_func=lambda key: labels[key],
+            key=_link.follow("representation", active if active in labels else available[0].key),
+            on_change=_guarded(lambda: _link.choose_representation(_link.value("representation"))),
+            width=160,
+        )
+        known = list(selectors.REGISTRY)
+        st.selectbox(
+            "Selector",
+            known,
+            format_func=_form.label,
+            key=_link.follow("selector", chosen.selector if chosen.selector in known else known[0]),
+            on_change=_guarded(lambda: _link.choose(selector=_link.value("selector"), options={})),
+            help="\n".join(f"- **{_form.label(n)}**: {selectors.REGISTRY.help(n)}" for n in known),
+            width=170,
+        )
+        with st.popover("", icon=":material/tune:", help="Options of the selector, and the seed"):
+            _options()
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="curate-budget"):
+            _budget(n_pool)
+
+
+def _guarded(act: Callable[[], None]) -> Callable[[], None]:
+    """Return a widget's callback that shows a CurationError rather than a trace."""
+
+    def callback() -> None:
+        with ui.guard():
+            act()
+
+    return callback
+
+
+def _options() -> None:
+    chosen = _link.selection()
+    with st.form(ui.key(f"options.{chosen.selector}"), border=False):
+        options = selectors.REGISTRY.config(chosen.selector)
+        values = _form.fields(options, chosen.options, f"selector.{chosen.selector}")
+        seed = st.number_input("Seed", 0, value=chosen.seed, help="Seed of selectors that draw at random.")
+        if st.form_submit_button("Apply"):
+            with ui.guard():
+                _link.choose(options=options.from_dict(values).to_dict(), seed=int(seed))
+                st.rerun(scope="fragment")
+
+
+def _budget(n_pool: int) -> None:
+    budget = _link.selection().budget
+    in_tokens = budget.tokens is not None
+    amount = int(budget.tokens if in_tokens else budget.examples or 0)
+    scale = _TOKENS_AN_EXAMPLE if in_tokens else 1
+    ladder = [n * scale for n in _LADDER if n < n_pool] + [n_pool * scale]
+    nearest = min(ladder, key=lambda n: abs(n - amount))
+
+    def size(name: str) -> None:
+        set_to = int(_link.value(name) or 0)
+        _link.choose(budget=BudgetConfig(tokens=set_to) if in_tokens else BudgetConfig(examples=set_to))
+
+    st.select_slider(
+        "Budget",
+        ladder,
+        format_func=lambda n: f"{n:,}",
+        key=_link.follow(f"slider.{in_tokens}", nearest),
+        on_change=_guarded(lambda: size(f"slider.{in_tokens}")),
+        width="stretch",
+    )
+    st.number_input(
+        "Exactly",
+        min_value=0,
+        step=max(1, scale // 10),
+        key=_link.follow("amount", amount),
+        on_change=_guarded(lambda: size("amount")),
+        width=130,
+    )
+
+    def unit() -> None:
+        to_tokens = _link.value("unit") == "tokens"
+        made = amount * _TOKENS_AN_EXAMPLE if to_tokens else min(n_pool, max(1, amount // _TOKENS_AN_EXAMPLE))
+        if to_tokens != in_tokens:
+            _link.choose(budget=BudgetConfig(tokens=made) if to_tokens else BudgetConfig(examples=made))
+
+    st.segmented_control(
+        "Unit",
+        ["examples", "tokens"],
+        required=True,
+        key=_link.follow("unit", "tokens" if in_tokens else "examples"),
+        on_change=_guarded(unit),
+        label_visibility="collapsed",
+    )
+
+
+def keep(view: View) -> None:
+    """Draw the buttons that save and export the selection."""
+    ws, project = ui.workspace(), ui.project_id()
+    with st.popover("Save", icon=":material/bookmark_add:", type="primary", key=ui.key("save-selection")):
+        saved = ws.selections(project)
+        with st.form(ui.key("save"), border=False, enter_to_submit=True):
+            name = st.text_input("Name", value=saved[0].name if saved else "First selection", max_chars=60)
+            st.caption("A name used before gets its next version; nothing is overwritten.")
+            if st.form_submit_button("Save selection", type="primary"):
+                with ui.guard():
+                    made = comparison.save_selection(ws, view, name.strip(), ui.author())
+                    st.session_state["_toast"] = f"Saved {ui.plain(made.name)}, version {made.version}."
+                    st.rerun()
+    st.download_button(
+        "Export",
+        data=lambda: export.archive(ws, export.bundle(ws, project, view)),
+        file_name=f"winnow-{project}.zip",
+        mime="application/zip",
+        icon=":material/download:",
+        on_click="ignore",
+        help="The subset as JSONL and Parquet with ranks, reasons and overrides, a manifest, and the config that "
+        "`winnow run` replays.",
+    )
+
+
+def decisions(view_or_none: View | None) -> None:
+    """Draw undo and redo and, where nothing can be selected, the ways out of the decisions that forbid it."""
+    ws, project = ui.workspace(), ui.project_id()
+    state = ws.overrides(project)
+
+    def act(action: str, ids: tuple[str, ...] = ()) -> None:
+        with ui.guard():
+            ws.override(project, action, ids or "", author=ui.author())
+
+    st.button(
+        "Undo",
+        icon=":material/undo:",
+        key=ui.key("undo"),
+        shortcut="U",
+        type="tertiary",
+        disabled=not state.can_undo,
+        on_click=act,
+        args=("undo",),
+    )
+    st.button(
+        "Redo",
+        icon=":material/redo:",
+        key=ui.key("redo"),
+        shortcut="Shift+U",
+        type="tertiary",
+        disabled=not state.can_redo,
+        on_click=act,
+        args=("redo",),
+    )
+    if view_or_none is None:
+        for action, ids in (("unpin", state.pinned), ("unban", state.banned)):
+            if ids:
+                st.button(f"{action.capitalize()} all {len(ids):,}", on_click=act, args=(action, ids))

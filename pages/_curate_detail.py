@@ -1,0 +1,114 @@
+"""The Curate page's right side: one example whole, why it is in or out, and what can be decided about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from curation import workbench
+from pages import _link
+from pages import _shell as ui
+
+if TYPE_CHECKING:
+    from curation.views import View
+    from curation.workbench import Detail
+
+_NEAREST = 3
+
+
+def draw(view: View, row_id: str, query: int, height: int) -> None:
+    """Draw the pool row `row_id`; without one, the query at position `query`; without both, what to do."""
+    with st.container(border=True, height=height, gap="small", key="curate-detail"):
+        if row_id in view.rows.position:
+            _row(view, workbench.detail(ui.workspace(), view, row_id))
+        elif 0 <= query < len(view.query_ids):
+            _query(view, query)
+        else:
+            st.markdown(":gray[Click a point of the map, or a cell of the table, to read an example whole.]")
+
+
+def _row(view: View, detail: Detail) -> None:
+    number = view.rows.position[detail.example.id] + 1
+    parts = [
+        f"row {number:,}",
+        ui.plain(detail.example.source or "unknown source"),
+        f"{len(detail.example.text):,} characters",
+    ]
+    st.markdown(f"{ui.state_dot(detail.state)} :gray[· {' · '.join(parts)}]")
+    st.markdown(ui.plain(detail.sentence))
+    _decide(detail)
+    if detail.note:
+        by = f" :gray[— {ui.plain(detail.note_author)}]" if detail.note_author else ""
+        st.markdown(f":material/sticky_note_2: {ui.plain(detail.note)}{by}")
+    with st.container(gap="xxsmall", key="curate-nearest"):
+        for query, similarity, rank in detail.nearest[:_NEAREST]:
+            st.button(
+                f":yellow[★] query {query + 1} :gray[· {similarity:.2f} · {ui.plain(view.query_titles[query])}]",
+                help=f"This row is number {rank:,} in nearness to this query. Click to read the query.",
+                key=ui.key(f"nearest.{query}"),
+                type="tertiary",
+                width="stretch",
+                wrap=False,
+                on_click=_link.write,
+                kwargs={"query": query + 1, "row": "", "at": ""},
+            )
+    ui.conversation(detail.example)
+
+
+def _decide(detail: Detail) -> None:
+    """Pin, ban, note: one row of buttons, each with its key."""
+    row = detail.example.id
+
+    def act(action: str) -> None:
+        with ui.guard():
+            ui.workspace().override(ui.project_id(), action, row, author=ui.author())
+            _link.write(row=row)  # what was decided about stays in sight
+
+    pinned, banned = detail.state == "pinned", detail.state == "banned"
+    with st.container(horizontal=True, gap="xsmall"):
+        st.button(
+            "Unpin" if pinned else "Pin",
+            icon=":material/keep_off:" if pinned else ":material/keep:",
+            key=ui.key("pin"),
+            shortcut="P",
+            on_click=act,
+            args=("unpin" if pinned else "pin",),
+            help="Keep it in whatever the selector says.",
+        )
+        st.button(
+            "Unban" if banned else "Ban",
+            icon=":material/undo:" if banned else ":material/block:",
+            key=ui.key("ban"),
+            shortcut="B",
+            on_click=act,
+            args=("unban" if banned else "ban",),
+            help="Keep it out whatever the selector says.",
+        )
+        if st.button("Note", icon=":material/edit_note:", key=ui.key("note"), shortcut="N"):
+            _note(row, detail.note)
+
+
+@st.dialog("Note")
+def _note(row: str, text: str) -> None:
+    st.text_area("What should others know about this example?", text, max_chars=2_000, key=f"note.{row}")
+
+    def save() -> None:
+        written = str(st.session_state[f"note.{row}"]).strip()
+        if written != text:
+            with ui.guard():
+                ui.workspace().override(ui.project_id(), "note", row, text=written, author=ui.author())
+
+    if st.button("Save note", type="primary", on_click=save):
+        st.rerun()
+
+
+def _query(view: View, query: int) -> None:
+    uncovered = query in view.summary["uncovered"]
+    st.markdown(f"{ui.state_dot('query', f'query {query + 1}')}" + (" :red[· uncovered]" if uncovered else ""))
+    st.markdown(
+        "No pick is near it: raise the budget, or pin rows that would serve it."
+        if uncovered
+        else "The table lists the rows that are nearer to it than to any other query."
+    )
+    ui.conversation(ui.workspace().some(view.represented.record["queries"], [query])[0])

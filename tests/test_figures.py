@@ -1,0 +1,222 @@
+"""Maps and comparisons as figures: what is drawn, where, in which colours; and that text from data stays text."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from curation import figures, figures_map
+from curation.figures_map import Area
+
+ROOT = Path(__file__).parents[1]
+N, M = 40, 3
+
+
+@pytest.fixture
+def view() -> Any:
+    """A pool of 40 rows with 6 picked, 2 pinned, 1 banned; three sources, one of them hostile."""
+    rng = np.random.default_rng(0)
+    state = np.zeros(N, dtype=np.int8)
+    state[:6], state[6:8], state[8] = 1, 2, 3
+    represented = SimpleNamespace(
+        key="k",
+        pool_xy=rng.normal(size=(N, 2)).astype(np.float32),
+        query_xy=rng.normal(size=(M, 2)).astype(np.float32),
+    )
+    return SimpleNamespace(
+        represented=represented,
+        state=state,
+        nearest_query=np.arange(N) % M,
+        nearest_similarity=np.linspace(0, 1, N, dtype=np.float32),
+        sources=["<b>web</b>" if i % 3 == 0 else "books" if i % 3 == 1 else "code" for i in range(N)],
+        rows=SimpleNamespace(n_chars=np.arange(1, N + 1) * 10),
+    )
+
+
+@pytest.fixture
+def two() -> Any:
+    """Two selections of ten rows each that share four, over three queries."""
+    a = SimpleNamespace(name="mine v1", ids=tuple(f"r{i}" for i in range(10)))
+    b = SimpleNamespace(name="<i>other</i>", ids=tuple(f"r{i}" for i in range(6, 16)))
+    rng = np.random.default_rng(1)
+    return SimpleNamespace(
+        a=a,
+        b=b,
+        represented=SimpleNamespace(key="k", pool_xy=rng.normal(size=(N, 2)), query_xy=rng.normal(size=(M, 2))),
+        query_titles=["first", "<script>second</script>", "third"],
+        only_a=tuple(f"r{i}" for i in range(6)),
+        only_b=tuple(f"r{i}" for i in range(10, 16)),
+        both=tuple(f"r{i}" for i in range(6, 10)),
+        coverage_a=np.array([0.9, 0.5, 0.2]),
+        coverage_b=np.array([0.8, 0.1, 0.2]),
+        composition_a={"web": 6, "books": 4},
+        composition_b={"web": 3, "code": 7},
+    )
+
+
+def traces(figure: go.Figure) -> dict[str, Any]:
+    return {str(t.name).split(" ")[0]: t for t in figure.data if t.name}
+
+
+def rows_of(trace: Any) -> list[int]:
+    return (np.asarray(trace.customdata) - 1).tolist()
+
+
+@pytest.mark.parametrize("colour", figures_map.COLOURINGS)
+@pytest.mark.parametrize("theme", figures.PALETTES)
+def test_every_row_is_drawn_once_in_the_trace_of_its_state(view: Any, colour: str, theme: str) -> None:
+    drawn = traces(figures_map.pool_map(view, colour=colour, theme=theme))
+    assert rows_of(drawn["pool"]) == list(range(9, N))
+    assert rows_of(drawn["picked"]) == [0, 1, 2, 3, 4, 5]
+    assert rows_of(drawn["pinned"]) == [6, 7]
+    assert rows_of(drawn["banned"]) == [8]
+    np.testing.assert_array_equal(drawn["picked"].x, view.represented.pool_xy[:6, 0])
+
+
+def test_queries_lie_above_every_row_and_the_states_differ_in_shape(view: Any) -> None:
+    figure = figures_map.pool_map(view)
+    shown = [t for t in figure.data if t.type == "scattergl"]
+    assert [t.meta for t in shown] == ["row"] * 4 + ["query"]
+    symbols = [t.marker.symbol or "circle" for t in shown[1:]]
+    assert symbols == ["circle", "diamond", "x-thin", "star"]
+
+
+def test_points_carry_their_row_number_and_no_text(view: Any) -> None:
+    figure = json.loads(figures_map.pool_map(view, colour="source").to_json())
+    for trace in figure["data"]:
+        assert "text" not in trace and "hovertext" not in trace
+        assert "<b>" not in json.dumps(trace.get("hovertemplate", "")) and "<b>" not in str(trace.get("name"))
+
+
+def test_colour_by_source_names_the_sources_by_size_and_puts_the_rest_together(view: Any) -> None:
+    names = [t.name for t in figures_map.pool_map(view, colour="source").data if t.type == "scatter"]
+    assert names == ["&lt;b&gt;web&lt;/b&gt;", "books", "code"]
+    view.sources = [f"s{i:02d}" for i in range(N)]
+    figure = figures_map.pool_map(view, colour="source")
+    names = [t.name for t in figure.data if t.type == "scatter"]
+    assert len(names) == 10 and names[-1] == "31 others"
+    codes = np.asarray(traces(figure)["pool"].marker.color)
+    assert codes.max() == 9
+
+
+def test_colour_by_similarity_has_a_scale_from_its_values(view: Any) -> None:
+    drawn = traces(figures_map.pool_map(view, colour="similarity"))
+    np.testing.assert_array_equal(drawn["pool"].marker.color, view.nearest_similarity[9:])
+    assert 0 <= drawn["pool"].marker.cmin < drawn["pool"].marker.cmax <= 1
+
+
+def test_equal_values_still_make_a_scale(view: Any) -> None:
+    view.nearest_similarity = np.ones(N, dtype=np.float32)
+    marker = traces(figures_map.pool_map(view, colour="similarity"))["pool"].marker
+    assert marker.cmin < marker.cmax
+
+
+def test_a_large_pool_is_thinned_and_its_picks_are_not(view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures_map, "MAX_DRAWN", 10)
+    drawn = traces(figures_map.pool_map(view))
+    assert len(drawn["pool"].customdata) <= 10
+    assert rows_of(drawn["picked"]) == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_zoom_belongs_to_the_representation_and_the_outline_to_the_lasso(view: Any) -> None:
+    plain, small = figures_map.pool_map(view), figures_map.pool_map(view, colour="source")
+    assert plain.layout.uirevision == small.layout.uirevision == "k"
+    lasso = figures_map.pool_map(view, area=Area("lasso", (0.0, 1.0, 0.5), (0.0, 0.0, 1.0)))
+    assert lasso.layout.selections[0].path == "M0.0,0.0L1.0,0.0L0.5,1.0Z"
+    assert lasso.layout.selectionrevision != plain.layout.selectionrevision
+    box = figures_map.pool_map(view, area=Area("box", (1.0, -1.0), (2.0, 0.0))).layout.selections[0]
+    assert (box.x0, box.x1, box.y0, box.y1) == (-1.0, 1.0, 0.0, 2.0)
+
+
+def test_the_row_that_is_read_has_a_ring(view: Any) -> None:
+    ring = figures_map.pool_map(view, row=11).data[-1]
+    assert ring.x[0] == pytest.approx(view.represented.pool_xy[11, 0])
+
+
+def test_rows_without_a_place_on_the_map_do_no_harm(view: Any) -> None:
+    view.represented.pool_xy[20] = np.nan
+    json.loads(figures_map.pool_map(view).to_json())
+
+
+def test_a_map_of_six_thousand_rows_is_a_quarter_megabyte(view: Any) -> None:
+    n = 6_000
+    rng = np.random.default_rng(0)
+    big = SimpleNamespace(
+        represented=SimpleNamespace(key="k", pool_xy=rng.normal(size=(n, 2)).astype(np.float32), query_xy=view.represented.query_xy),
+        state=(np.arange(n) % 20 == 0).astype(np.int8),
+        nearest_query=np.zeros(n, dtype=np.int64),
+        nearest_similarity=rng.random(n).astype(np.float32),
+        sources=["s"] * n,
+        rows=SimpleNamespace(n_chars=np.ones(n)),
+    )  # fmt: skip
+    assert len(figures_map.pool_map(big, colour="similarity").to_json()) < 250_000
+
+
+def test_moved_rows_are_drawn_by_the_side_that_has_them(two: Any) -> None:
+    positions = {f"r{i}": i for i in range(N)}
+    figure = figures_map.moved_map(two, positions, row=3)
+    rows = {t.name: rows_of(t) for t in figure.data if t.customdata is not None and t.meta == "row"}
+    assert rows["only mine v1 6"] == [0, 1, 2, 3, 4, 5]
+    assert rows["in both 4"] == [6, 7, 8, 9]
+    assert rows["only &lt;i&gt;other&lt;/i&gt; 6"] == [10, 11, 12, 13, 14, 15]
+
+
+def test_overlap_shows_the_three_parts(two: Any) -> None:
+    figure = figures.overlap(two)
+    assert [b.x[0] for b in figure.data] == [6, 4, 6]
+    assert list(figure.layout.xaxis.range) == [0, 16]
+
+
+def test_coverage_begins_with_the_query_that_differs_most(two: Any) -> None:
+    _, a, b = figures.coverage(two, limit=2).data
+    assert a.y[-1] == "2 · &lt;script&gt;second&lt;/script&gt;"  # the last one is drawn at the top
+    assert (a.x[-1], b.x[-1]) == (0.5, 0.1)
+    assert len(a.y) == 2
+
+
+def test_composition_counts_both_and_puts_small_sources_together(two: Any) -> None:
+    a, b = figures.composition(two).data
+    assert dict(zip(a.y, a.x, strict=True)) == {"web": 6, "code": 0, "books": 4}
+    assert dict(zip(b.y, b.x, strict=True)) == {"web": 3, "code": 7, "books": 0}
+    a, _ = figures.composition(two, limit=1).data
+    assert (a.y, a.x) == (("web", "2 others"), (6, 4))
+
+
+def test_a_label_is_one_short_line_without_tags() -> None:
+    assert figures.label("a\n <b>b</b>") == "a &lt;b&gt;b&lt;/b&gt;"
+    assert figures.label("x" * 50, 10) == "x" * 9 + "…"
+
+
+def test_the_palettes_are_those_of_the_app() -> None:
+    themes = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]
+    for name, palette in figures.PALETTES.items():
+        theme = themes[name]
+        shown = dataclasses.asdict(palette)
+        assert list(palette.categories) == theme["chartCategoricalColors"]
+        for ours, theirs in {
+            "background": "backgroundColor",
+            "text": "textColor",
+            "line": "borderColor",
+            "pool": "grayColor",
+            "picked": "greenColor",
+            "pinned": "blueColor",
+            "banned": "redColor",
+            "query": "yellowColor",
+        }.items():
+            assert shown[ours] == theme[theirs]
+
+
+def test_figures_load_neither_torch_nor_streamlit() -> None:
+    code = "import sys, curation.figures, curation.figures_map; print({'torch','streamlit','umap'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "set()"
