@@ -26,7 +26,9 @@ Similarity = npt.NDArray[np.floating]  # (n_queries, n_pool)
 Indices = npt.NDArray[np.int64] | Sequence[int]
 
 _DRAWS = 5  # random subsets that the comparison is averaged over
-_TWIN = 0.02  # two picks are twins if no similarity differs by more than this share of the pool's spread
+_REPEAT = 1e-3  # two picks repeat each other if their similarities differ by less than this share of their size
+_BLOCK = 2048  # rows compared with the whole pool at once
+_NARROW = 512
 
 
 def coverage(similarity: Similarity, indices: Indices) -> npt.NDArray[np.float64]:
@@ -69,24 +71,81 @@ def _log_choose(left: int, n: int, whole: int) -> float:
     return math.lgamma(left + 1) - math.lgamma(left - n + 1) - math.lgamma(whole + 1) + math.lgamma(whole - n + 1)
 
 
-def redundancy(similarity: Similarity, indices: Indices) -> float:
-    """Share of the picks that have a twin among the picks: one that every query finds as similar, to 2 % of the spread.
+def twins(pool: Features, *, threshold: float = 0.95, seed: int = 0) -> npt.NDArray[np.int64]:
+    """Group candidates that the representation finds nearly the same.
 
-    What the queries can't tell apart teaches them the same. With one or two queries that says little, because then
-    many candidates are as similar by chance.
+    Parameters
+    ----------
+    pool : Features
+        Features of n_pool candidates; wide dense ones are projected to 512 dimensions by a seeded Gaussian matrix,
+        which changes a distance by some 3 %.
+    threshold : float
+        Cosine from which two candidates are twins; twins of twins are one group.
+    seed : int
+        Seed of the projection.
+
+    Returns
+    -------
+    int64 array (n_pool,)
+        The lowest index in each candidate's group; its own where it stands alone.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    values: Any = pool.values if pool.is_sparse else _narrow(pool, seed)
+    n_pool = len(pool.ids)
+    squares = values.multiply(values) if pool.is_sparse else values**2
+    norm = np.sqrt(np.asarray(squares.sum(axis=1)).ravel())  # (n_pool,)
+    pairs = []
+    for start in range(0, n_pool, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        products = values[block] @ values.T  # (block, n_pool)
+        products = products.toarray() if pool.is_sparse else products
+        left, right = np.nonzero(products > threshold * norm[block, None] * norm[None, :])
+        pairs.append(np.stack([left + start, right]))
+    left, right = np.concatenate(pairs, axis=1)
+    graph = coo_matrix((np.ones(len(left)), (left, right)), shape=(n_pool, n_pool))
+    _, group = connected_components(graph, directed=False)
+    _, first = np.unique(group, return_index=True)
+    lowest: npt.NDArray[np.int64] = first[group].astype(np.int64)
+    return lowest
+
+
+def _narrow(pool: Features, seed: int) -> npt.NDArray[np.float32]:
+    width = int(np.prod(pool.values.shape[1:]))
+    if width <= _NARROW:
+        return pool.dense()
+    matrix = np.random.default_rng(seed).standard_normal((width, _NARROW), dtype=np.float32) / np.float32(_NARROW**0.5)
+    blocks = [pool.dense(slice(start, start + _BLOCK)) @ matrix for start in range(0, len(pool.ids), _BLOCK)]
+    return np.concatenate(blocks)
+
+
+def redundancy(groups: npt.NDArray[np.int64], indices: Indices) -> float:
+    """Share of the picks whose group (as `twins` gives it) holds another pick."""
+    if len(indices) == 0:
+        return 0.0
+    _, group, count = np.unique(groups[np.asarray(indices)], return_inverse=True, return_counts=True)
+    return float((count[group] > 1).mean())
+
+
+def _repeats(similarity: Similarity, indices: Indices) -> float:
+    """Share of the picks that another pick repeats exactly, so that every query finds both as similar.
+
+    All that similarity alone can tell: paraphrases differ in it no less than strangers do (tried on the demo pool).
     """
     from scipy.spatial import cKDTree
 
     if len(indices) < 2:
         return 0.0
-    spread = np.asarray(similarity.std(axis=1), dtype=np.float64)
-    spread[spread == 0] = 1.0
-    seen_by = (similarity[:, np.asarray(indices)] / spread[:, None]).T  # (n_picks, n_queries)
-    nearest, _ = cKDTree(seen_by).query(seen_by, k=2, p=np.inf, distance_upper_bound=_TWIN)
-    return float(np.isfinite(nearest[:, 1]).mean())
+    seen = np.asarray(similarity[:, np.asarray(indices)], dtype=np.float64).T  # (n_picks, n_queries)
+    nearest, _ = cKDTree(seen).query(seen, k=2)
+    size = np.linalg.norm(seen, axis=1)
+    return float(((nearest[:, 1] < _REPEAT * size) & (size > 0)).mean())
 
 
-def summary(similarity: Similarity, indices: Indices, *, seed: int = 0) -> dict[str, Any]:
+def summary(
+    similarity: Similarity, indices: Indices, *, groups: npt.NDArray[np.int64] | None = None, seed: int = 0
+) -> dict[str, Any]:
     """Return what a selection's header line says, as plain JSON.
 
     Parameters
@@ -95,6 +154,8 @@ def summary(similarity: Similarity, indices: Indices, *, seed: int = 0) -> dict[
         Similarity.
     indices : int array
         The subset.
+    groups : int64 array (n_pool,), optional
+        Near-duplicates as `twins` finds them; without it only exact repeats count as redundant.
     seed : int
         Seed of the random subsets compared with.
 
@@ -107,7 +168,7 @@ def summary(similarity: Similarity, indices: Indices, *, seed: int = 0) -> dict[
         "distance": distance(similarity, indices),
         "random_distance": random_distance(similarity, len(indices), seed=seed),
         "uncovered": uncovered(similarity, indices),
-        "redundancy": redundancy(similarity, indices),
+        "redundancy": _repeats(similarity, indices) if groups is None else redundancy(groups, indices),
     }
 
 

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from curation import diagnostics, selectors
 from curation.selectors import Overrides
@@ -43,16 +44,43 @@ def test_uncovered_equals_counting_all_subsets(picks: list[int]) -> None:
 
 def test_nothing_picked_covers_nothing() -> None:
     assert diagnostics.uncovered(S, []) == [0, 1]
-    assert diagnostics.redundancy(S, []) == 0.0
+    assert diagnostics.summary(S, [])["redundancy"] == 0.0
 
 
-def test_redundancy_counts_picks_with_a_twin() -> None:
+def near_copies(d: int) -> np.ndarray:
+    """Forty rows; 7 and 30 are nearly row 3, row 31 is nearly row 30, row 9 is zero."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(40, d))
+    z[[7, 30]] = z[3] + 0.1 * rng.normal(size=(2, d))
+    z[31] = z[30] + 0.1 * rng.normal(size=d)
+    z[9] = z[10] = 0
+    return z
+
+
+@pytest.mark.parametrize("d", [64, 3000])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_twins_are_grouped_and_counted(d: int, sparse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnostics, "_BLOCK", 16)
+    z = near_copies(d)
+    values = csr_matrix(z) if sparse else z[:, None]
+    groups = diagnostics.twins(Features(values, np.ones(1, dtype=np.float32), tuple(map(str, range(40)))))
+    expected = np.arange(40)
+    expected[[7, 30, 31]] = 3
+    assert groups.tolist() == expected.tolist()
+    assert diagnostics.redundancy(groups, [3, 7, 5, 6]) == 0.5
+    assert diagnostics.redundancy(groups, [3, 9, 10]) == 0.0
+    assert diagnostics.redundancy(groups, []) == 0.0
+    assert diagnostics.summary(np.zeros((1, 40)), [3, 7], groups=groups)["redundancy"] == 1.0
+
+
+def test_without_groups_only_exact_repeats_are_redundant() -> None:
     similarity = np.random.default_rng(0).normal(size=(8, 100))
     similarity[:, 1] = similarity[:, 0]
-    similarity[:, 2] = similarity[:, 0] + 0.001
-    assert diagnostics.redundancy(similarity, [0, 1, 2, 50]) == 0.75
-    assert diagnostics.redundancy(similarity, [0, 50, 60, 70]) == 0.0
-    assert diagnostics.redundancy(np.zeros((2, 1000)), range(1000)) == 1.0
+    similarity[:, 2] = similarity[:, 0] + 0.01
+    similarity[:, [3, 4]] = 0  # like no query: that is not being like each other
+    assert diagnostics.summary(similarity, [0, 1, 2, 50])["redundancy"] == 0.5
+    assert diagnostics.summary(similarity, [3, 4, 5, 6])["redundancy"] == 0.0
+    assert diagnostics.summary(similarity, [5])["redundancy"] == 0.0
 
 
 def test_wasserstein_by_hand_and_against_matching() -> None:
