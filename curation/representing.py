@@ -22,24 +22,26 @@ if TYPE_CHECKING:
     from curation.representations import Features, Representation
 
 VERSION = 1
+LARGEST_FOR_TWINS = 100_000  # every pair of rows is compared
 
 
 def tokens(ws: Workspace, dataset_key: str, model: ModelConfig) -> np.ndarray:
     """Return every row's length in tokens of the model's chat form, int64 (n_rows,); counted once."""
     from curation.data.chat import Encoder
     from curation.data.rows import RowError
-    from curation.models import fingerprint, load_tokenizer
+    from curation.models import context_length, fingerprint, load_tokenizer
 
-    key = content_key("tokens", dataset=dataset_key, model=fingerprint(model.name, model.revision), n=model.max_length)
+    longest = context_length(model)
+    key = content_key("tokens", dataset=dataset_key, model=fingerprint(model.name, model.revision), n=longest)
 
     def make(part: Path) -> None:
-        encoder = Encoder(load_tokenizer(model), model.max_length)
+        encoder = Encoder(load_tokenizer(model), longest)
         counts = []
         for example in ws.iter_examples(dataset_key):
             try:
                 counts.append(len(encoder.encode(example).input_ids))
             except RowError:  # such a row has no features either, so it is never picked
-                counts.append(model.max_length)
+                counts.append(longest)
         np.save(part / "tokens.npy", np.asarray(counts, dtype=np.int64))
 
     return _array(ws.produce("tokens", key, make, {"dataset": dataset_key}) / "tokens.npy")
@@ -78,6 +80,12 @@ class Represented:
     def pool_xy(self) -> np.ndarray:
         """Map positions of the pool, float32 (n_pool, 2); NaN for rows without features."""
         return _array(self._map)
+
+    @property
+    def twins(self) -> np.ndarray | None:
+        """Group of near-duplicates of each pool row, int64 (n_pool,); None before the map is drawn."""
+        path = self._map.with_name("twins.npy")
+        return _array(path) if path.is_file() else None
 
     @property
     def query_xy(self) -> np.ndarray:
@@ -121,7 +129,7 @@ def represent(
     DataError
         If a query has no features: a selection that ignores a query would mislead.
     """
-    from curation import maps, representations, similarity
+    from curation import diagnostics, maps, representations, similarity
 
     progress = progress or Silent()
     options = dict(config.options)
@@ -164,6 +172,11 @@ def represent(
     def draw(part: Path) -> None:
         pool_xy = maps.fit(pool_features, seed=0, progress=progress)
         np.save(part / "pool_xy.npy", _spread(pool_xy, kept, axis=0, fill=np.nan))
+        if len(pool_features.ids) <= LARGEST_FOR_TWINS:
+            places = np.flatnonzero(kept)
+            groups = np.arange(kept.size)
+            groups[places] = places[diagnostics.twins(pool_features)]
+            np.save(part / "twins.npy", groups)
 
     if draw_map:
         ws.produce("map", map_key, draw, {"pool": pool, "name": config.name})
