@@ -151,14 +151,15 @@ def test_rows_without_a_place_on_the_map_do_no_harm(view: Any) -> None:
 def test_a_map_of_six_thousand_rows_is_a_quarter_megabyte(view: Any) -> None:
     n = 6_000
     rng = np.random.default_rng(0)
+    xy = rng.normal(size=(n, 2)).astype(np.float32)
     big = SimpleNamespace(
-        represented=SimpleNamespace(key="k", pool_xy=rng.normal(size=(n, 2)).astype(np.float32), query_xy=view.represented.query_xy),
+        represented=SimpleNamespace(key="k", pool_xy=xy, query_xy=view.represented.query_xy),
         state=(np.arange(n) % 20 == 0).astype(np.int8),
         nearest_query=np.zeros(n, dtype=np.int64),
         nearest_similarity=rng.random(n).astype(np.float32),
         sources=["s"] * n,
         rows=SimpleNamespace(n_chars=np.ones(n)),
-    )  # fmt: skip
+    )
     assert len(figures_map.pool_map(big, colour="similarity").to_json()) < 250_000
 
 
