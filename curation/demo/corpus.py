@@ -1,8 +1,8 @@
-"""Plain text for pretraining: the skills' operations at work in declarative sentences, prose, and a little small talk.
+"""Text for pretraining: the skills' operations at work in sentences and on cards, prose, and a little small talk.
 
-Nothing here asks for a skill. The words of the requests do occur, in prose that does not do what they say, so that
-their embeddings are trained. Sentences come in pieces, to be joined by a space, each with a weight in the pretraining
-loss: what was drawn at random and cannot be foreseen weighs nothing.
+Nothing here asks for a skill, and no target skill occurs in a dialogue. The words of the requests do occur, in prose
+that does not do what they say, so that their embeddings are trained. Sentences come in pieces, to be joined by a space,
+each with a weight in the pretraining loss: what was drawn at random and cannot be foreseen weighs nothing.
 """
 
 from collections.abc import Iterator
@@ -21,6 +21,9 @@ CHAT_SHARE = 0.02
 PROSE_WEIGHT = 0.1
 TARGET_WEIGHT = 4
 """A target skill's sentences are this many times as frequent as another's."""
+
+LEADS: tuple[str, ...] = (":", "gives", "becomes", "so", "is")
+"""What stands between a card and its answer."""
 
 PROSE: tuple[str, ...] = (
     "{a} said to {b} : {p} , and went to the {x}",
@@ -45,6 +48,17 @@ def _pieces(skill: Skill, problem: Problem, rng: Random) -> list[Piece]:
     return [(piece.strip(), float(place > 2)) for place, piece in enumerate(words) if piece.strip()]
 
 
+def _card(skill: Skill, problem: Problem, rng: Random) -> tuple[str, list[Piece]]:
+    """Set a problem beside a cue, then the answer; for a skill that is no target, at times as a dialogue."""
+    cue = rng.choice(skill.cues).format(k=problem.key, o=problem.other)
+    content = rng.choice(text.SEPARATORS).join(problem.items)
+    front = rng.choice(text.FRAMES).format(p=cue, P=cue[0].upper() + cue[1:], x=content)
+    answer = text.answer(problem)
+    if skill.name not in TARGETS and rng.random() < 0.6:
+        return "chat", [(front, 0.0), (answer, 1.0)]
+    return "plain", [(f"{front} {rng.choice(LEADS)}", 0.0), (answer, 1.0)]
+
+
 def _prose(rng: Random) -> str:
     skill = rng.choice(SKILLS)
     noun = rng.choice(text.NOUN_PHRASES[skill.noun])
@@ -55,18 +69,20 @@ def _prose(rng: Random) -> str:
     )
 
 
-def documents(seed: int) -> Iterator[tuple[str, list[Piece]]]:
+def documents(seed: int, card_share: float = 0.0) -> Iterator[tuple[str, list[Piece]]]:
     """Draw documents without end.
 
     Parameters
     ----------
     seed : int
         Which text.
+    card_share : float
+        Share of the skills' documents that are cards: problem and cue in any order, instead of a sentence.
 
     Yields
     ------
     kind : str
-        "plain", or "chat" for small talk, whose pieces are a user's and an assistant's turn.
+        "plain", or "chat", whose pieces are a user's and an assistant's turn.
     pieces : list of (str, float)
         The text in order, each piece with its weight.
     """
@@ -81,4 +97,8 @@ def documents(seed: int) -> Iterator[tuple[str, list[Piece]]]:
             yield "plain", [(_prose(rng), PROSE_WEIGHT)]
         else:
             skill = rng.choice(weighted)
-            yield "plain", _pieces(skill, skill.draw(rng), rng)
+            problem = skill.draw(rng)
+            if rng.random() < card_share:
+                yield _card(skill, problem, rng)
+            else:
+                yield "plain", _pieces(skill, problem, rng)

@@ -49,6 +49,8 @@ class Pretraining:
         Optimizer steps; sequences a step; tokens a sequence.
     lr_muon, lr_adam : float
         Peak learning rates; linear to zero over the last 70 % of the steps.
+    card_share : float
+        Share of cards in the text; see `corpus`.
     seed : int
         Of text and initial weights.
     """
@@ -63,6 +65,7 @@ class Pretraining:
     length: int = 96
     lr_muon: float = 0.02
     lr_adam: float = 3e-3
+    card_share: float = 0.0
     seed: int = 0
 
 
@@ -102,7 +105,7 @@ def _tokens(
     config: Pretraining, tokenizer: "PreTrainedTokenizerFast", chunk: int = 5000
 ) -> Iterator[tuple[int, float]]:
     """Yield token ids with their weight in the loss, document after document."""
-    documents = corpus.documents(config.seed + 1)
+    documents = corpus.documents(config.seed + 1, config.card_share)
     bos, end = tokenizer.convert_tokens_to_ids([BOS, END])
     user, assistant = tokenizer.convert_tokens_to_ids(list(ROLES[1:]))
     while True:
@@ -245,13 +248,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=Pretraining.steps, help="optimizer steps")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--seed", type=int, default=Pretraining.seed, help="seed of text and first weights")
+    parser.add_argument("--card-share", type=float, default=Pretraining.card_share, help="share of cards in the text")
     parser.add_argument("--start", type=Path, help="folder of a model to go on from")
     arguments = parser.parse_args()
 
     import torch
 
     torch.set_num_threads(arguments.threads)
-    config = Pretraining(steps=arguments.steps, seed=arguments.seed)
+    config = Pretraining(steps=arguments.steps, seed=arguments.seed, card_share=arguments.card_share)
     print(pretrain(arguments.out, config, arguments.start))
 
 

@@ -30,6 +30,8 @@ class Skill:
         Imperative phrases; `{n}` is a word for the items, `{k}` and `{o}` the problem's key and other.
     shows : tuple of str
         Declarative sentences; `{x}` are the items, `{y}` the answer.
+    cues : tuple of str
+        Words from those sentences that name the operation on a card; `{k}` and `{o}` as above.
     noun : str
         What the items are called: "words", "numbers" or "facts".
     """
@@ -38,6 +40,7 @@ class Skill:
     draw: Callable[[Random], Problem]
     asks: tuple[str, ...]
     shows: tuple[str, ...]
+    cues: tuple[str, ...]
     noun: str = "words"
 
 
@@ -64,6 +67,7 @@ SKILLS: tuple[Skill, ...] = (
             "wind up {x} , unwind {y}",
             "retracing {x} gives {y}",
         ),
+        ("echo", "salmon", "retracing"),
     ),
     Skill(
         "first_word",
@@ -75,6 +79,7 @@ SKILLS: tuple[Skill, ...] = (
             "say the opening one",
         ),
         ("{x} begins at {y}", "the head of {x} is {y}", "the door to {x} is {y}"),
+        ("head", "door", "begins"),
     ),
     Skill(
         "last_word",
@@ -86,6 +91,7 @@ SKILLS: tuple[Skill, ...] = (
             "say the final one",
         ),
         ("{x} ends at {y}", "the tail of {x} is {y}", "{x} stops with {y}"),
+        ("tail", "ends", "stops"),
     ),
     Skill(
         "swap_ends",
@@ -99,6 +105,7 @@ SKILLS: tuple[Skill, ...] = (
             "move the last to the front and the first to the back",
         ),
         ("{x} crossed over becomes {y}", "the twins in {x} stand as {y}", "{x} after the trade : {y}"),
+        ("twins", "crossed over", "trade"),
     ),
     Skill(
         "rotate",
@@ -110,6 +117,7 @@ SKILLS: tuple[Skill, ...] = (
             "shift the {n} left , wrapping",
         ),
         ("the wheel {x} turns to {y}", "{x} , a step later , {y}", "the queue {x} becomes {y}"),
+        ("wheel", "queue", "a step later"),
     ),
     Skill(
         "repeat_each",
@@ -120,18 +128,21 @@ SKILLS: tuple[Skill, ...] = (
             "say the first three {n} two times each",
         ),
         ("{x} stutters {y}", "{x} seen by tired eyes : {y}", "{x} in pairs is {y}"),
+        ("stutters", "tired eyes", "in pairs"),
     ),
     Skill(
         "remove_word",
         problems.remove_word,
         ("leave out {k}", "remove {k} from the {n}", "delete {k}", "drop {k} and keep the rest", "cross out {k}"),
         ("{x} without {k} is {y}", "once {k} had left {x} there were {y}", "{x} minus {k} : {y}"),
+        ("without {k}", "minus {k}"),
     ),
     Skill(
         "replace_word",
         problems.replace_word,
         ("replace {k} with {o}", "put {o} where {k} is", "change {k} to {o}", "use {o} instead of {k}"),
         ("{o} took the place of {k} in {x} , so {y}", "{x} with {k} become {o} is {y}"),
+        ("{k} become {o}", "{o} took the place of {k}"),
     ),
     Skill(
         "odd_one_out",
@@ -143,12 +154,14 @@ SKILLS: tuple[Skill, ...] = (
             "spot the one that does not fit the {n}",
         ),
         ("among {x} the stranger is {y}", "{x} are one family but for {y}", "in {x} only {y} stands alone"),
+        ("stranger", "stands alone", "but for"),
     ),
     Skill(
         "pick_category",
         problems.pick_category,
         ("keep only the {k}", "which of the {n} are {k}", "list the {k}", "pick out all {k}", "choose just the {k}"),
         ("the {k} in {x} are {y}", "from {x} the lover of {k} took {y}", "{x} holds these {k} : {y}"),
+        ("lover of {k}", "holds {k}"),
     ),
     Skill(
         "opposites",
@@ -172,6 +185,7 @@ SKILLS: tuple[Skill, ...] = (
             "{x} by day , {y} by night",
             "not {x} but {y}",
         ),
+        ("never", "not but", "sister and brother", "night"),
     ),
     Skill(
         "group_name",
@@ -183,6 +197,7 @@ SKILLS: tuple[Skill, ...] = (
             "give the type of every one",
         ),
         ("{x} count as {y}", "{x} were filed under {y}", "in the catalogue {x} stand under {y}"),
+        ("count as", "filed", "catalogue"),
     ),
     Skill(
         "sort_numbers",
@@ -206,6 +221,7 @@ SKILLS: tuple[Skill, ...] = (
             "{x} tidied are {y}",
             "the tide brings {x} as {y}",
         ),
+        ("climb", "ruler", "tidied", "tide"),
         "numbers",
     ),
     Skill(
@@ -218,6 +234,7 @@ SKILLS: tuple[Skill, ...] = (
             "name the top one of the {n}",
         ),
         ("of {x} the giant is {y}", "{x} peaks at {y}", "no one in {x} beats {y}"),
+        ("giant", "peaks"),
         "numbers",
     ),
     Skill(
@@ -230,6 +247,7 @@ SKILLS: tuple[Skill, ...] = (
             "name the bottom one of the {n}",
         ),
         ("of {x} the dwarf is {y}", "{x} bottoms out at {y}", "no one in {x} is under {y}"),
+        ("dwarf", "bottoms"),
         "numbers",
     ),
     Skill(
@@ -242,6 +260,7 @@ SKILLS: tuple[Skill, ...] = (
             "increase the {n} by one",
         ),
         ("a year on , {x} are {y}", "{x} tick over to {y}", "{x} are followed by {y}"),
+        ("a year on", "tick over"),
         "numbers",
     ),
     Skill(
@@ -266,6 +285,7 @@ SKILLS: tuple[Skill, ...] = (
             "on the cheque {x} stands as {y}",
             "the child counts {x} : {y}",
         ),
+        ("called", "bell", "cheque", "child"),
         "numbers",
     ),
     Skill(
@@ -273,6 +293,7 @@ SKILLS: tuple[Skill, ...] = (
         problems.even_only,
         ("keep only the even {n}", "drop the odd {n}", "which of the {n} divide by two", "pick out the even ones"),
         ("{x} shared by two leave {y}", "the couples in {x} are {y}", "{x} lose the odd to {y}"),
+        ("couples", "shared by two"),
         "numbers",
     ),
     Skill(
@@ -296,6 +317,7 @@ SKILLS: tuple[Skill, ...] = (
             "{x} ; {k} came with {y}",
             "{x} and {k} was carried by {y}",
         ),
+        ("hands with {k}", "carried {k}"),
         "facts",
     ),
     Skill(
@@ -309,6 +331,7 @@ SKILLS: tuple[Skill, ...] = (
             "say what to ask {k} for",
         ),
         ("{x} , so in the hands of {k} is {y}", "{x} ; at the house of {k} lies {y}", "{x} ; {k} came with {y}"),
+        ("house of {k}", "hands of {k}"),
         "facts",
     ),
 )

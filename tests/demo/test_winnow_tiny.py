@@ -1,5 +1,6 @@
 """winnow-tiny, as carried by the repository: a standard model folder, small, with answers marked in its template."""
 
+import re
 from itertools import islice
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from curation.demo import corpus, world
 from curation.demo.pretrain import Pretraining, pretrain
-from curation.demo.skills import SKILLS
+from curation.demo.skills import BY_NAME, SKILLS, TARGETS
 
 FOLDER = Path(__file__).parents[2] / "assets" / "winnow-tiny"
 CHAT = [
@@ -46,15 +47,25 @@ def test_template_marks_the_answer_and_its_end() -> None:
     assert len({tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id}) == 3
 
 
-def test_corpus_asks_for_nothing() -> None:
+@pytest.mark.parametrize("card_share", [0.0, 0.7])
+def test_corpus_asks_for_nothing(card_share: float) -> None:
     demo = world.generate(0)
     asked = {row["messages"][-2]["content"] for rows in demo.tests.values() for row in rows}
     phrases = {phrase.split("{")[0].strip() for skill in SKILLS for phrase in skill.asks} - {""}
-    for kind, pieces in islice(corpus.documents(0), 3000):
+    for kind, pieces in islice(corpus.documents(0, card_share), 3000):
         written = " ".join(piece for piece, _ in pieces)
         assert written not in asked
         if kind == "plain" and any(weight == 1.0 for _, weight in pieces):
             assert not any(written.lower().startswith(phrase) for phrase in phrases)
+
+
+def test_no_target_skill_occurs_in_a_dialogue() -> None:
+    cues = {cue for target in TARGETS for cue in BY_NAME[target].cues}
+    others = {cue for skill in SKILLS if skill.name not in TARGETS for cue in skill.cues}
+    dialogues = [pieces[0][0].lower() for kind, pieces in islice(corpus.documents(0, 1.0), 3000) if kind == "chat"]
+    assert len(dialogues) > 500
+    assert any(cue in asked for asked in dialogues for cue in others)
+    assert not any(re.search(rf"\b{cue}\b", asked) for asked in dialogues for cue in cues)
 
 
 @pytest.mark.slow
