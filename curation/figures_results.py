@@ -15,7 +15,7 @@ from curation.figures import PALETTES, Palette, label, look
 from curation.findings import ARMS, arm_label, arms_of, interval, is_loss, main_metric, metric_label, shown
 
 _FADED = 0.22
-_SMOOTHING = 0.85
+_SMOOTHED = 12  # the running mean is over about a twelfth of a curve
 _SOURCES = 12
 
 
@@ -82,8 +82,10 @@ def arms(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -
     better = "lower" if is_loss(metric) else "higher"
     unit = "nats a token" if is_loss(metric) else "%"
     figure.update_xaxes(title=f"{metric_label(metric)}, {unit} ({better} is better)", fixedrange=True)
-    if not is_loss(metric):
-        figure.update_xaxes(rangemode="tozero")
+    if not is_loss(metric):  # from zero, with room for a mark that stands on it
+        told = [result["arms"][arm]["metrics"][metric] for arm in names]
+        top = max(100 * max(t["mean"], t["high"] or 0, *t["per_seed"]) for t in told)
+        figure.update_xaxes(range=[-0.03 * top, 1.05 * top] if top else [-1, 10])
     return _styled(figure, palette, height=70 + 62 * len(names), legend=False)
 
 
@@ -135,10 +137,11 @@ def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "l
 
 def _running_mean(values: Sequence[float]) -> list[float]:
     """Exponential mean, corrected for its start, as Adam corrects its moments."""
+    keep = 1 - 1 / (1 + len(values) / _SMOOTHED)
     smooth, mean = [], 0.0
     for n, value in enumerate(values, start=1):
-        mean = _SMOOTHING * mean + (1 - _SMOOTHING) * value
-        smooth.append(mean / (1 - _SMOOTHING**n))
+        mean = keep * mean + (1 - keep) * value
+        smooth.append(mean / (1 - keep**n))
     return smooth
 
 

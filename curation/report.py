@@ -242,7 +242,7 @@ def _closeness(summary: Mapping[str, Any]) -> Section:
     if summary.get("uncovered") is not None:
         pairs.append(("Queries that no pick comes near", f"{len(summary['uncovered']):,}"))
     if summary.get("redundancy") is not None:
-        pairs.append(("Redundancy of the picks", f"{summary['redundancy']:.3f}"))
+        pairs.append(("Redundancy: picks with a near-duplicate among them", f"{100 * summary['redundancy']:.1f} %"))
     return Section("How near it is to the task", [Facts(pairs)] if pairs else [])
 
 

@@ -60,7 +60,7 @@ def _headline(result: dict[str, Any]) -> None:
     told = findings.findings(result)
     colour, icon = LOOKS[told[0].verdict]
     with st.container(key="headline", gap="small"):
-        st.markdown(f"### :{colour}[:material/{icon}:] {told[0].sentence}")
+        st.subheader(f":{colour}[:material/{icon}:] {told[0].sentence}", anchor=False)
         for finding in told[1:]:
             colour, icon = LOOKS[finding.verdict]
             st.markdown(f":{colour}[:material/{icon}:] {finding.sentence}")

@@ -75,3 +75,10 @@ def test_composition_shows_shares_and_folds_small_sources() -> None:
 def test_a_source_named_like_a_tag_is_escaped() -> None:
     figure = figures_results.composition({"<a href='x'>y</a>": 3})
     assert figure.data[0].y[0] == "&lt;a href='x'&gt;y&lt;/a&gt;"
+
+
+def test_no_right_answer_at_all_still_has_an_axis(result: dict[str, Any]) -> None:
+    for told in result["arms"].values():
+        told["metrics"]["exact_match"] = {"mean": 0.0, "low": 0.0, "high": 0.0, "per_seed": [0.0]}
+    low, high = figures_results.arms(result).layout.xaxis.range
+    assert low < 0 < high
