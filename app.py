@@ -9,9 +9,9 @@ from pages import _shell as ui
 
 st.set_page_config(page_title="Winnow", page_icon=str(ui.ASSETS / "winnow-icon.svg"), layout="wide")
 ui.through_app(here=True)
-_login.require()
 pages = {name: st.Page(f"pages/{name}.py", title=title, default=name == "data") for name, title in ui.PAGES.items()}
 page = st.navigation(list(pages.values()), position="hidden")
+_login.require()
 with ui.guard():
     ui.open_project()
     ui.sidebar(pages)

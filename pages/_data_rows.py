@@ -62,10 +62,11 @@ def table(ws: Workspace, pid: str, _role: str, dataset: DatasetRow) -> None:
     if not total:
         st.info("No row matches.", icon=":material/search_off:")
         return
-    page = _pages(total, "at")
+    rows = f"{dataset.key}-{search}-{tag}"
+    page = _pages(total, ui.key(f"at-{rows}"))
     frame = browsing.rows(ws, dataset.key, offset=page * PAGE, limit=PAGE, search=search, tag=tag)
     side_by_side = st.grid(min_column_width=440, gap="medium")
-    name = ui.key(f"rows-{dataset.key}-{page}-{search}-{tag}")
+    name = ui.key(f"rows-{page}-{rows}")
     linked = frame.index[frame["row"].astype(str) == st.query_params.get("row", "")].tolist()
     with side_by_side.cell():
         event = st.dataframe(
@@ -90,20 +91,30 @@ def table(ws: Workspace, pid: str, _role: str, dataset: DatasetRow) -> None:
 
 
 def _first_page() -> None:
-    st.session_state["at"] = 1
+    st.query_params.pop("at", None)
 
 
 def leave() -> None:
     """Forget what was searched and which page was open, when another set is shown."""
-    st.session_state.update({"show": "Rows", "find": "", "tag": "", "at": 1, "rejected-at": 1})
+    st.session_state.update({"show": "Rows", "find": "", "tag": ""})
+    for param in ("at", "rejected", "row"):
+        st.query_params.pop(param, None)
 
 
-def _pages(total: int, name: str) -> int:
-    """Draw the number of rows and the pages they make; return the page on screen, from 0."""
+def _pages(total: int, name: str, param: str = "at") -> int:
+    """Draw the number of rows and the pages they make; return the page on screen, from 0, which the link keeps."""
+    last = -(-total // PAGE)
+    linked = st.query_params.get(param, "")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(ui.number(total, "row"))
-        last = -(-total // PAGE)
-        return st.pagination(last, key=name, bind="query-params") - 1 if last > 1 else 0
+        if last == 1:
+            return 0
+        chosen = st.pagination(last, default=min(max(int(linked), 1), last) if linked.isdigit() else 1, key=name)
+    if chosen > 1:
+        st.query_params[param] = str(chosen)
+    else:
+        st.query_params.pop(param, None)
+    return chosen - 1
 
 
 def _one(ws: Workspace, pid: str, dataset: DatasetRow, row: int) -> None:
@@ -170,7 +181,7 @@ def rejected(ws: Workspace, _pid: str, _role: str, dataset: DatasetRow) -> None:
             "rows": st.column_config.NumberColumn("Rows", format="localized"),
         },
     )
-    page = _pages(dataset.n_rejected, "rejected-at")
+    page = _pages(dataset.n_rejected, ui.key(f"rejected-{dataset.key}"), "rejected")
     st.dataframe(
         ws.rejects(dataset.key, offset=page * PAGE, limit=PAGE),
         hide_index=True,

@@ -84,6 +84,8 @@ def card(ws: Workspace, job: Job, *, where: str) -> None:
         elif job.state == "running":
             st.progress(min(1.0, job.done / job.total) if job.total else 0.0)
             st.caption(plain(progress_line(job)))
+        elif job.state == "cancelled":
+            st.caption("Cancelled. To resume goes on from what it had finished.")
         elif job.state == "failed":
             st.markdown(sentence(job.error or "It ended without saying why; its log tells more."))
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):

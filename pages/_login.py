@@ -9,6 +9,7 @@ import threading
 import time
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import StreamlitSecretNotFoundError
 
 PASSWORD = "WINNOW_PASSWORD"
@@ -35,16 +36,24 @@ def require() -> None:
     """Go on if the visitor may enter; otherwise show the way in, and nothing else."""
     if _oidc():
         if not st.user.is_logged_in:
-            st.title("Winnow")
-            st.button("Log in", type="primary", on_click=st.login)
+            with _front():
+                st.button("Log in", type="primary", on_click=st.login)
             st.stop()
     elif password := os.environ.get(PASSWORD, ""):
         if not st.session_state.get("_entered"):
             _ask(password)
     elif not is_local(address := st.get_option("server.address")):
-        st.title("Winnow")
-        st.error(REFUSAL.format(address=address or "every address of this machine"), icon=":material/lock:")
+        with _front(width=640):
+            st.error(REFUSAL.format(address=address or "every address of this machine"), icon=":material/lock:")
         st.stop()
+
+
+def _front(width: int = 360) -> DeltaGenerator:
+    """Return the container of all that a visitor sees who has not entered."""
+    outer = st.container(horizontal_alignment="center", vertical_alignment="center", height=500, border=False)
+    front = outer.container(width=width)
+    front.title("Winnow", anchor=False)
+    return front
 
 
 def _oidc() -> bool:
@@ -55,8 +64,7 @@ def _oidc() -> bool:
 
 
 def _ask(password: str) -> None:
-    with st.container(width=360, key="login"):
-        st.title("Winnow")
+    with _front():
         with st.form("login-form", border=False):
             given = st.text_input("Password", type="password")
             sent = st.form_submit_button("Enter", type="primary")

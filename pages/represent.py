@@ -59,12 +59,11 @@ def _done(ws: Workspace, pid: str, done: list[Represented], created: dict[str, f
     with st.container(border=True):
         for shown in done:
             with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+                title = words.TITLES.get(shown.name, shown.name)
                 when = datetime.datetime.fromtimestamp(created[shown.key]).strftime("%d %b %Y, %H:%M")
                 n_rows = shown.similarity.shape[1] - len(shown.unusable)
                 model = f" · {ui.plain(_model.short(shown.record['model']))}" if shown.record["model"] else ""
-                st.markdown(
-                    f":green[:material/check_circle:] **{shown.name}**{model} :gray[· {n_rows:,} rows · {when}]"
-                )
+                st.markdown(f":green[:material/check_circle:] **{title}**{model} :gray[· {n_rows:,} rows · {when}]")
                 if shown.key == active:
                     st.badge("in use", color="green")
                 elif st.button("Use this one", type="tertiary", key=ui.key(f"use-{shown.key}")):
