@@ -164,11 +164,6 @@ def state_dot(state: str, label: str = "") -> str:
     return f":{colour}[{mark}] {label or state}"
 
 
-def legend(counts: Mapping[str, object]) -> None:
-    """Draw the state vocabulary as one line, each state with its count."""
-    st.markdown("   ".join(f"{state_dot(state)} :gray[{count}]" for state, count in counts.items()))
-
-
 def conversation(example: Example, *, height: int | None = None) -> None:
     """Show an example whole: every turn under its role, as plain text, with tool calls as code."""
     with st.container(border=True, height=height or "content", gap="small"):
