@@ -10,6 +10,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from curation.errors import CurationError, WorkspaceError
+from curation.errors import ConfigError, CurationError, WorkspaceError
 from curation.workspace import Workspace
 
 app = typer.Typer(help="Winnow: find the few hundred examples that teach a model a task.", no_args_is_help=True)
@@ -37,6 +39,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._stage, self._total, self._done, self._unit, self._told = "", 0, 0, "", 0
+        self._began = time.monotonic()
 
     def start(self, stage: str, total: int, unit: str = "examples") -> None:
         """Begin a stage."""
@@ -46,14 +49,15 @@ class Lines:
         """Tell of every tenth."""
         self._done += n
         tenth = 10 * self._done // max(1, self._total)
-        if tenth > self._told:
+        if tenth > self._told or not self._total:
             self._told = tenth
             readings = "".join(f" · {name} {value:.4g}" for name, value in metrics.items())
-            stderr.print(f"{self._stage}: {self._done:,} of {self._total:,} {self._unit}{readings}", highlight=False)
+            of = f" of {self._total:,}" if self._total else ""
+            self.log(f"{self._stage}: {self._done:,}{of} {self._unit}{readings}")
 
     def log(self, message: str) -> None:
-        """Tell a line."""
-        stderr.print(message, highlight=False, markup=False)
+        """Tell a line, behind the seconds since the command began."""
+        stderr.print(f"{time.monotonic() - self._began:6.0f} s  {message}", highlight=False, markup=False)
 
 
 def _open(workspace: Path | None) -> Workspace:
@@ -116,9 +120,13 @@ def open_app(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Open the app in a browser."""
+    from curation import serving
+
     script = Path(__file__).parent.parent / "app.py"
     if not script.is_file():
         raise WorkspaceError(f"{script} is missing; install Winnow with `pip install -e .` from its repository")
+    if refused := serving.refusal(address, has_login=serving.has_login(script.parent)):
+        raise ConfigError(refused)
     command = [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}"]
     command += [f"--server.address={address}", f"--server.headless={str(headless).lower()}"]
     environment = dict(os.environ) | ({"WINNOW_HOME": str(workspace.expanduser().resolve())} if workspace else {})
@@ -206,6 +214,8 @@ def log(context: typer.Context, job: str, lines: int = 50) -> None:
 
 def main() -> None:
     """Run `winnow`; an error that a user can cause is one sentence and the code of its kind."""
+    # the training stack's notes to its own developers
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|trl)\.")
     try:
         app(standalone_mode=True)
     except CurationError as error:

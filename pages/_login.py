@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import os
 import threading
 import time
@@ -12,24 +11,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import StreamlitSecretNotFoundError
 
-PASSWORD = "WINNOW_PASSWORD"
+from curation import serving
+
 FAILED = threading.Lock()  # one wrong password a second for the whole server, however many tabs guess
-
-REFUSAL = (
-    "Winnow is bound to {address}, where others can reach it, and has neither a password nor a login, so it shows "
-    "nothing. Set the environment variable WINNOW_PASSWORD, or an [auth] section for st.login in "
-    ".streamlit/secrets.toml, and start it again; or bind it to localhost."
-)
-
-
-def is_local(address: str | None) -> bool:
-    """Whether a server bound to `address` can be reached from this machine only; unset means every interface."""
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address or "0.0.0.0").is_loopback
-    except ValueError:
-        return False
 
 
 def require() -> None:
@@ -39,12 +23,12 @@ def require() -> None:
             with _front():
                 st.button("Log in", type="primary", on_click=st.login)
             st.stop()
-    elif password := os.environ.get(PASSWORD, ""):
+    elif password := os.environ.get(serving.PASSWORD, ""):
         if not st.session_state.get("_entered"):
             _ask(password)
-    elif not is_local(address := st.get_option("server.address")):
+    elif refusal := serving.refusal(st.get_option("server.address"), has_login=False):
         with _front(width=640):
-            st.error(REFUSAL.format(address=address or "every address of this machine"), icon=":material/lock:")
+            st.error(refusal, icon=":material/lock:")
         st.stop()
 
 

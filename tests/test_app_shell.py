@@ -17,6 +17,8 @@ import pytest
 from streamlit import config as streamlit_config
 from streamlit.testing.v1 import AppTest
 
+from curation import serving
+
 if TYPE_CHECKING:
     from curation.workspace import Workspace
 
@@ -189,8 +191,8 @@ def test_off_localhost_without_a_password_it_refuses(app: AppTest, address: str 
         (None, False),
     ],
 )
-def test_which_addresses_stay_on_this_machine(page_module: Any, address: str | None, local: bool) -> None:
-    assert page_module("_login").is_local(address) is local
+def test_which_addresses_stay_on_this_machine(address: str | None, local: bool) -> None:
+    assert serving.is_local(address) is local
 
 
 def test_a_page_never_runs_without_the_app_and_so_the_login(fresh: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
