@@ -71,6 +71,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
   );
   return () => {
     stale = true;
-    if (!chart.isConnected && window.Plotly) window.Plotly.purge(chart);
+    setTimeout(() => chart.isConnected || window.Plotly?.purge(chart)); // gone for good: give its WebGL contexts back
   };
 }

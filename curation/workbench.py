@@ -163,6 +163,28 @@ def table(
     order : str
         ``rank`` (picks first, then the nearest), ``similarity``, ``source``, ``length``; ``-`` before it reverses.
     """
+    positions = _positions(ws, view, search, state, source, query, ids, order)
+    return _page(ws, view, positions[offset : offset + limit]), positions.size
+
+
+def matching(
+    ws: Workspace,
+    view: View,
+    *,
+    search: str = "",
+    state: str = "all",
+    source: str = "",
+    query: int = -1,
+    ids: list[str] | None = None,
+) -> list[str]:
+    """Return the ids of all rows that `table` would show a page at a time, for a decision about all of them."""
+    return [view.pool_ids[i] for i in _positions(ws, view, search, state, source, query, ids, "rank")]
+
+
+def _positions(
+    ws: Workspace, view: View, search: str, state: str, source: str, query: int, ids: list[str] | None, order: str
+) -> npt.NDArray[np.int64]:
+    """Positions in the pool of the rows that match, in the wanted order."""
     keep = np.ones(len(view.pool_ids), dtype=np.bool_)
     if search.strip():
         keep &= _found(ws.root, view.represented.record["pool"], search.strip())
@@ -180,8 +202,8 @@ def table(
         wanted = np.zeros_like(keep)
         wanted[[view.rows.position[i] for i in ids if i in view.rows.position]] = True
         keep &= wanted
-    positions = np.flatnonzero(keep)[_ordered(view, np.flatnonzero(keep), order)]
-    return _page(ws, view, positions[offset : offset + limit]), positions.size
+    kept = np.flatnonzero(keep)
+    return kept[_ordered(view, kept, order)]
 
 
 def _ordered(view: View, positions: npt.NDArray[np.int64], order: str) -> npt.NDArray[np.int64]:
@@ -214,12 +236,12 @@ def _page(ws: Workspace, view: View, positions: npt.NDArray[np.int64]) -> pd.Dat
     import pandas as pd
 
     names = [view.pool_ids[i] for i in positions]
-    texts = {e.id: snippet(e.text, _SNIPPET) for e in ws.some(view.represented.record["pool"], positions.tolist())}
+    texts = _texts(ws.root, view.represented.record["pool"], tuple(positions.tolist()))
     return pd.DataFrame(
         {
             "id": names,
             "rank": [int(r) or None for r in view.rank[positions]],
-            "text": [texts[n] for n in names],
+            "text": texts,
             "source": [view.sources[i] for i in positions],
             "similarity": view.nearest_similarity[positions].astype(np.float64),
             "query": view.nearest_query[positions],
@@ -227,6 +249,17 @@ def _page(ws: Workspace, view: View, positions: npt.NDArray[np.int64]) -> pd.Dat
             "note": [view.overrides.notes.get(n, "") for n in names],
         }
     )
+
+
+@lru_cache(maxsize=64)
+def _texts(root: Path, key: str, positions: tuple[int, ...]) -> list[str]:
+    """First characters of some rows; kept, since what a page redraws it has mostly just drawn."""
+    return [snippet(e.text, _SNIPPET) for e in Workspace(root).some(key, positions)]
+
+
+@lru_cache(maxsize=64)
+def _example(root: Path, key: str, place: int) -> Example:
+    return Workspace(root).some(key, [place])[0]
 
 
 def lasso(view: View, xs: list[float], ys: list[float]) -> list[str]:
@@ -287,7 +320,7 @@ def detail(ws: Workspace, view: View, row_id: str) -> Detail:
     )
     sentence = view.represented.unusable.get(row_id, "")
     return Detail(
-        example=next(iter(ws.some(view.represented.record["pool"], [place]))),
+        example=_example(ws.root, view.represented.record["pool"], place),
         state=state,
         rank=rank,
         picked_by=told.picked_by,

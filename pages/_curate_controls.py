@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from curation.pipeline import Represented
     from curation.views import View
 
-_LADDER = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500, 10_000)
+_LADDER = tuple(step * 10**power // 10 for power in range(8) for step in (10, 15, 20, 30, 50, 75))[1:]
 _TOKENS_AN_EXAMPLE = 100  # where the budget starts when its unit is changed
 
 
@@ -35,13 +35,12 @@ def draw(available: list[Represented], n_pool: int) -> None:
     """Draw the row of controls."""
     chosen = _link.selection()
     labels = names(available)
-    active = _link.read("representation")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="curate-controls"):
         st.selectbox(
             "Representation",
             list(labels),
             format_func=lambda key: labels[key],
-            key=_link.follow("representation", active if active in labels else available[0].key),
+            key=_link.follow("representation", _link.read("representation")),
             on_change=_guarded(lambda: _link.choose_representation(_link.value("representation"))),
             width=160,
         )
@@ -88,7 +87,7 @@ def _budget(n_pool: int) -> None:
     in_tokens = budget.tokens is not None
     amount = int(budget.tokens if in_tokens else budget.examples or 0)
     scale = _TOKENS_AN_EXAMPLE if in_tokens else 1
-    ladder = [n * scale for n in _LADDER if n < n_pool] + [n_pool * scale]
+    ladder = [n * scale for n in _LADDER if n < n_pool] + [n_pool * scale]  # fine where budgets are small
     nearest = min(ladder, key=lambda n: abs(n - amount))
 
     def size(name: str) -> None:

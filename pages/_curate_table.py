@@ -39,7 +39,16 @@ def draw(view: View, inside: list[str] | None) -> None:
     """
     _filters(view)
     page = max(1, _link.number("at", 1))
-    table, total = _matching(view, inside, PAGE * (page - 1), PAGE)
+    order = _link.read("sort", "rank")
+    table, total = workbench.table(
+        ui.workspace(),
+        view,
+        offset=PAGE * (page - 1),
+        limit=PAGE,
+        ids=inside,
+        order=order if order in ORDERS else "rank",
+        **_filtered(),
+    )
     _head(view, inside, table, total, page)
     if total:
         _rows(table)
@@ -47,20 +56,15 @@ def draw(view: View, inside: list[str] | None) -> None:
         st.markdown(":gray[No row matches. Loosen the filters, or clear the lasso.]")
 
 
-def _matching(view: View, inside: list[str] | None, offset: int, limit: int) -> tuple[pd.DataFrame, int]:
-    state, order = _link.read("state", "all"), _link.read("sort", "rank")
-    return workbench.table(
-        ui.workspace(),
-        view,
-        offset=offset,
-        limit=limit,
-        search=_link.read("search"),
-        state=state if state in STATES else "all",
-        source=_link.read("source"),
-        query=_link.number("query") - 1,
-        ids=inside,
-        order=order if order in ORDERS else "rank",
-    )
+def _filtered() -> dict[str, Any]:
+    """The link's filters, as the workbench takes them."""
+    state = _link.read("state", "all")
+    return {
+        "search": _link.read("search"),
+        "state": state if state in STATES else "all",
+        "source": _link.read("source"),
+        "query": _link.number("query") - 1,
+    }
 
 
 def _filters(view: View) -> None:
@@ -102,19 +106,20 @@ def _pick(name: str, options: Any, default: str, put: Any, say: Any, width: int)
 
 def _head(view: View, inside: list[str] | None, table: pd.DataFrame, total: int, page: int) -> None:
     """One line: how many rows, what can be done with all of them or with the ticked ones, and the pages."""
-    ticked = [table["id"].iloc[i] for i in _marks().get("rows", ()) if i < len(table)]
+    ticked = [table["id"].iloc[i] for i in _marks(table).get("rows", ())]
     narrowed = inside is not None or any(map(_link.read, ("search", "state", "source", "query")))
     pages = max(1, -(-total // PAGE))
 
     def decide(action: str) -> None:
         with ui.guard():
-            ids = ticked or _matching(view, inside, 0, total)[0]["id"].tolist()
+            ids = ticked or workbench.matching(ui.workspace(), view, ids=inside, **_filtered())
             ui.workspace().override(ui.project_id(), action, ids, author=ui.author())
             st.toast(f"{len(ids):,} rows: {action}. One undo takes it back.", icon=":material/done_all:")
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="curate-marked"):
         said = f"**{total:,}** rows" + (" in the lasso" if inside is not None else "")
         st.markdown(said, width="content")
+        _link.pager(page, pages)
         if ticked or (narrowed and total):
             which = f"the {len(ticked):,} ticked" if ticked else f"all {total:,}"
             for action, icon in (("pin", "keep"), ("ban", "block")):
@@ -131,29 +136,33 @@ def _head(view: View, inside: list[str] | None, table: pd.DataFrame, total: int,
                 args=(None,),
                 key=ui.key("clear"),
             )
-        st.space("stretch")
-        _link.pager(page, pages)
 
 
-def _marks() -> dict[str, Any]:
-    """What is ticked (`rows`) and clicked (`cells`) in the table as it was last drawn."""
-    state = st.session_state.get(ui.key("curate.table")) or {}
-    return dict(state.get("selection", {}))
+def _key(table: pd.DataFrame) -> str:
+    """Key of the table's widget: other rows or another order are another table, so that no tick slips."""
+    return ui.key(f"curate.table.{hash(tuple(table['id']))}")
+
+
+def _marks(table: pd.DataFrame) -> dict[str, Any]:
+    """What is ticked (`rows`) and clicked (`cells`) in the table."""
+    return dict((st.session_state.get(_key(table)) or {}).get("selection", {}))
 
 
 def _rows(table: pd.DataFrame) -> None:
     def read_one() -> None:
-        if cells := _marks().get("cells"):
+        if cells := _marks(table).get("cells"):
             _link.write(row=table["id"].iloc[cells[0][0]])
 
     marks = {state: f"{ui.STATES[state][0]} {state}" for state in ("pool", "picked", "pinned", "banned")}
-    shown = table.assign(query=table["query"] + 1, state=table["state"].map(marks))
+    text = table["text"].str.removeprefix("user: ")
+    shown = table.assign(query=table["query"] + 1, state=table["state"].map(marks), text=text)
     st.dataframe(
         shown,
-        key=ui.key("curate.table"),
+        key=_key(table),
         on_select=read_one,
         selection_mode=("multi-row", "single-cell"),
         hide_index=True,
+        placeholder="",
         height=420,
         column_order=("rank", "text", "source", "similarity", "query", "state", "note"),
         column_config={

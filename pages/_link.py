@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from typing import Any
 
 import streamlit as st
@@ -22,8 +23,14 @@ from pages import _shell as ui
 _KEPT = "_curate_link"
 
 
-def settle() -> None:
-    """Make the Curate page's link whole: drop what is another project's, fill in what the project or this tab had."""
+def settle(representations: Collection[str]) -> None:
+    """Make the Curate page's link whole: drop what is another project's, fill in what the project or this tab had.
+
+    Parameters
+    ----------
+    representations : collection of str
+        Keys of those that can be shown; the first is shown where none is chosen.
+    """
     project = ui.project_id()
     here = {k: v for k, v in st.query_params.items() if k != "project"}
     kept: dict[str, dict[str, str]] = st.session_state.setdefault(_KEPT, {})
@@ -34,6 +41,8 @@ def settle() -> None:
     if "selector" not in here:
         chosen = workbench.settings(ui.workspace(), project)
         here |= {"representation": chosen.active, **_spelled(chosen.selection)}
+    if here.get("representation") not in representations:
+        here["representation"] = next(iter(representations))
     kept[project] = here = {k: v for k, v in here.items() if v}
     _store(here)
 

@@ -100,7 +100,6 @@ def _rows(told: Comparison) -> None:
             on_change=lambda: _link.write(part=_link.value("part"), at=""),
             label_visibility="collapsed",
         )
-        st.space("stretch")
         _link.pager(page, pages)
     if not ids:
         st.markdown(":gray[No row: every pick of the one is a pick of the other.]")
@@ -110,14 +109,16 @@ def _rows(told: Comparison) -> None:
         ui.workspace(), view, ids=list(ids), offset=PAGE * (page - 1), limit=PAGE, order="similarity"
     )
 
+    key = ui.key(f"compare.rows.{part}.{page}")
+
     def read_one() -> None:
-        cells = (st.session_state.get(ui.key("compare.rows")) or {}).get("selection", {}).get("cells")
+        cells = (st.session_state.get(key) or {}).get("selection", {}).get("cells")
         if cells:
             _link.write(row=table["id"].iloc[cells[0][0]])
 
     st.dataframe(
-        table.assign(query=table["query"] + 1),
-        key=ui.key("compare.rows"),
+        table.assign(query=table["query"] + 1, text=table["text"].str.removeprefix("user: ")),
+        key=key,
         on_select=read_one,
         selection_mode="single-cell",
         hide_index=True,

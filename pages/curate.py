@@ -40,17 +40,15 @@ def body(available: list[Represented]) -> None:
 
 def _body(available: list[Represented]) -> None:
     ws, project = ui.workspace(), ui.project_id()
-    _link.settle()
+    _link.settle([r.key for r in available])
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="curate-head"):
         ui.page("Curate")
         st.space("stretch")
         head = st.container(horizontal=True, gap="xsmall", width="content")
     pool = ws.dataset(project, "pool")
     _curate_controls.draw(available, pool.n_rows if pool else 1)
-    known = {r.key for r in available}
-    asked = _link.read("representation")
     try:
-        view = workbench.view(ws, project, representation=asked if asked in known else "", selection=_link.selection())
+        view = workbench.view(ws, project, representation=_link.read("representation"), selection=_link.selection())
     except CurationError as error:
         with head:
             _curate_controls.decisions(None)
