@@ -29,6 +29,7 @@ COLOURINGS = {
     "length": "Length",
 }
 MAX_DRAWN = 60_000
+_SHADES = 48  # steps of a colour scale: Plotly's WebGL points come out in wrong colours where there are too many
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def pool_map(
         _ring(figure, xy[row], palette, size + 12)
     if query is not None:
         _ring(figure, query_xy[query], palette, 24)
-    paint.legend(figure)
+    paint.legend(figure, palette.pool)
     _select(figure, area, palette)
     return figure
 
@@ -146,8 +147,14 @@ class _Paint:
             return {"color": otherwise}
         return {"color": self.values[rows], "colorscale": self.scale, "cmin": self.low, "cmax": self.high}
 
-    def legend(self, figure: go.Figure) -> None:
-        """Say what the colours mean: a line a kind, or a colour bar."""
+    def legend(self, figure: go.Figure, grey: str) -> None:
+        """Say what the colours mean: a line a kind, or a colour bar; and that the larger points are the picks."""
+        if self.values is None:
+            return
+        for trace, size in zip(figure.data[:2], (5, 9), strict=True):
+            trace.showlegend = False
+            key = {"color": grey, "size": size}
+            figure.add_scatter(x=[None], y=[None], mode="markers", marker=key, name=trace.name)
         for kind, (_, colour) in zip(self.labels, self.scale[::2], strict=False):
             shown = {"color": colour, "size": 8}
             figure.add_scatter(x=[None], y=[None], mode="markers", marker=shown, name=label(kind, 24))
@@ -187,14 +194,23 @@ def _paint(view: View, colour: str, palette: Palette) -> _Paint:
     shades = [(i / (len(palette.scale) - 1), c) for i, c in enumerate(palette.scale)]
     if colour == "similarity":
         low, high = np.quantile(view.nearest_similarity, (0.01, 0.99)).tolist()
-        return _Paint(view.nearest_similarity, shades, low, max(high, low + 1e-6), title="similarity")
+        high = max(high, low + 1e-6)
+        return _Paint(_stepped(view.nearest_similarity, low, high), shades, low, high, title="similarity")
     if colour == "length":
         length = np.log10(np.maximum(view.rows.n_chars, 1)).astype(np.float32)
         low, high = np.quantile(length, (0.01, 0.99)).tolist()
         marks = [t for t in (1, 10, 100, 1_000, 10_000, 100_000) if low <= np.log10(t) <= high]
         ticks = (tuple(float(np.log10(t)) for t in marks), tuple(f"{t:,}" for t in marks))
-        return _Paint(length, shades, low, max(high, low + 1e-6), title="characters", ticks=ticks)
+        high = max(high, low + 1e-6)
+        return _Paint(_stepped(length, low, high), shades, low, high, title="characters", ticks=ticks)
     return _Paint()
+
+
+def _stepped(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.float32]:
+    """Round values to the steps of a colour scale from `low` to `high`."""
+    steps = np.round(np.clip((values - low) / (high - low), 0, 1) * (_SHADES - 1))
+    shown: npt.NDArray[np.float32] = np.asarray(low + steps / (_SHADES - 1) * (high - low), dtype=np.float32)
+    return shown
 
 
 def _steps(colours: Sequence[str]) -> list[tuple[float, str]]:
@@ -224,7 +240,8 @@ def _scatter(
 
 def _queries(figure: go.Figure, xy: npt.NDArray[np.float32], palette: Palette) -> None:
     """Draw the queries, above every row: WebGL traces lie in their order, and above all SVG ones."""
-    marker = {"color": palette.query, "symbol": "star", "size": 12, "line": {"width": 1, "color": palette.text}}
+    size = 13 if len(xy) <= 30 else 10
+    marker = {"color": palette.query, "symbol": "star", "size": size, "line": {"width": 1, "color": palette.text}}
     figure.add_scattergl(
         x=xy[:, 0],
         y=xy[:, 1],
@@ -276,7 +293,7 @@ def _canvas(palette: Palette, height: int, revision: str) -> go.Figure:
         hovermode="closest",
         clickmode="event",
         uirevision=revision,
-        legend={"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "itemsizing": "constant", "font": {"size": 12}},
+        legend={"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "font": {"size": 12}},
         newselection={"line": {"color": palette.text, "width": 1.5, "dash": "dot"}},
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": palette.pool, "activecolor": palette.text},
     )

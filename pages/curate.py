@@ -26,7 +26,8 @@ HOW = "Drag around points to lasso them, click one to read it, scroll to zoom, d
 LAYOUT = """<style>
 .st-key-curate-body > div:has(> .st-key-curate-map) { flex: 1.7 1 520px; min-width: 0; }
 .st-key-curate-body > div:has(> .st-key-curate-side) { flex: 1 1 340px; min-width: 0; }
-.st-key-curate-nearest button { justify-content: flex-start; text-align: left; }
+.st-key-curate-nearest button { min-height: 1.7rem; padding: 0; }
+.st-key-curate-nearest button, .st-key-curate-nearest button * { justify-content: flex-start; text-align: left; }
 .st-key-curate-controls > div:has(> .st-key-curate-budget) { flex: 1 1 420px; }
 </style>"""
 
