@@ -1,7 +1,7 @@
 """Text for pretraining: the skills' operations at work in sentences and on cards, prose, and a little small talk.
 
-Nothing here asks for a skill, and no target skill occurs in a dialogue. The words of the requests do occur, in prose
-that does not do what they say, so that their embeddings are trained. Sentences come in pieces, to be joined by a space,
+Nothing here asks for a skill: dialogues hold cues, never the requests of the pool. The words of the requests do occur,
+in prose that does not do what they say, so that their embeddings are trained. Sentences come in pieces, to be joined by a space,
 each with a weight in the pretraining loss: what was drawn at random and cannot be foreseen weighs nothing.
 """
 
@@ -10,7 +10,7 @@ from random import Random
 
 from curation.demo import text
 from curation.demo.problems import Problem
-from curation.demo.skills import SKILLS, TARGETS, Skill
+from curation.demo.skills import SKILLS, Skill
 from curation.demo.words import ADJECTIVES, NAMES, NOUNS
 
 Piece = tuple[str, float]
@@ -19,8 +19,9 @@ Piece = tuple[str, float]
 PROSE_SHARE = 0.10
 CHAT_SHARE = 0.02
 PROSE_WEIGHT = 0.1
-TARGET_WEIGHT = 4
-"""A target skill's sentences are this many times as frequent as another's."""
+CORE: tuple[str, ...] = ("reverse", "opposites", "sort_numbers", "spell_numbers")
+CORE_WEIGHT = 4
+"""The core skills' documents are this many times as frequent as another's, and they never occur in a dialogue."""
 
 LEADS: tuple[str, ...] = (":", "gives", "becomes", "so", "is")
 """What stands between a card and its answer."""
@@ -49,12 +50,12 @@ def _pieces(skill: Skill, problem: Problem, rng: Random) -> list[Piece]:
 
 
 def _card(skill: Skill, problem: Problem, rng: Random) -> tuple[str, list[Piece]]:
-    """Set a problem beside a cue, then the answer; for a skill that is no target, at times as a dialogue."""
+    """Set a problem beside a cue, then the answer; outside the core, at times as a dialogue."""
     cue = rng.choice(skill.cues).format(k=problem.key, o=problem.other)
     content = rng.choice(text.SEPARATORS).join(problem.items)
     front = rng.choice(text.FRAMES).format(p=cue, P=cue[0].upper() + cue[1:], x=content)
     answer = text.answer(problem)
-    if skill.name not in TARGETS and rng.random() < 0.6:
+    if skill.name not in CORE and rng.random() < 0.6:
         return "chat", [(front, 0.0), (answer, 1.0)]
     return "plain", [(f"{front} {rng.choice(LEADS)}", 0.0), (answer, 1.0)]
 
@@ -87,7 +88,7 @@ def documents(seed: int, card_share: float = 0.0) -> Iterator[tuple[str, list[Pi
         The text in order, each piece with its weight.
     """
     rng = Random(f"winnow-corpus-{seed}")
-    weighted = [skill for skill in SKILLS for _ in range(TARGET_WEIGHT if skill.name in TARGETS else 1)]
+    weighted = [skill for skill in SKILLS for _ in range(CORE_WEIGHT if skill.name in CORE else 1)]
     while True:
         kind = rng.random()
         if kind < CHAT_SHARE:

@@ -1,9 +1,13 @@
 """The recipe of winnow-tiny: a byte-level BPE tokenizer and a Llama of two million parameters, trained on `corpus`.
 
-    python -m curation.demo.pretrain FIRST
-    python -m curation.demo.pretrain OUT --start FIRST --seed 1000
+    python -m curation.demo.pretrain A
+    python -m curation.demo.pretrain B --start A --seed 1000
+    python -m curation.demo.pretrain C --start B --seed 2000 --card-share 0.7 --steps 600
+    python -m curation.demo.pretrain OUT --start C --seed 3000 --card-share 0.7 --steps 800
 
-Two legs, each with its own text and a learning rate that falls to zero; the second goes on from the first.
+Four legs, each with its own text and a learning rate that falls to zero: sentences first, then cards as well. The
+weights in ``assets`` come from these legs, of which the earlier ones ran on earlier versions of the text.
+
 Plain PyTorch: Muon for the matrices inside the blocks, AdamW for the embedding and the norms, bfloat16 autocast. Items
 that cannot be foreseen are left out of the loss, for there is nothing to learn from them. Weights are saved in float16.
 The result depends on the machine's arithmetic in the last bits; the text that it learns from does not.

@@ -49,11 +49,11 @@ def _text(numbers: Sequence[int]) -> tuple[str, ...]:
     return tuple(str(number) for number in numbers)
 
 
-def over_words(rule: Callable[[tuple[str, ...]], tuple[str, ...]], low: int = 3) -> Callable[[Random], Problem]:
-    """Make a draw of `low` to five words, answered by a rule over them."""
+def over_words(rule: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Callable[[Random], Problem]:
+    """Make a draw of three to five words, answered by a rule over them."""
 
     def draw(rng: Random) -> Problem:
-        items = _words(rng, low)
+        items = _words(rng)
         return Problem(items, rule(items))
 
     return draw
@@ -63,7 +63,7 @@ def over_numbers(rule: Callable[[tuple[int, ...]], Sequence[int]]) -> Callable[[
     """Make a draw of three or four numbers, answered by a rule over them."""
 
     def draw(rng: Random) -> Problem:
-        numbers = _numbers(rng)
+        numbers = _numbers(rng, top=99 if rng.random() < 0.7 else 20)
         return Problem(_text(numbers), _text(rule(numbers)))
 
     return draw
@@ -81,6 +81,14 @@ def replace_word(rng: Random) -> Problem:
     items = _words(rng, 3, 4)
     key, other = rng.choice(items), rng.choice([noun for noun in NOUNS if noun not in items])
     return Problem(items, tuple(other if item == key else item for item in items), key, other)
+
+
+def contains(rng: Random) -> Problem:
+    """Whether the key is among the words."""
+    items = _words(rng)
+    if rng.random() < 0.5:
+        return Problem(items, ("yes",), rng.choice(items))
+    return Problem(items, ("no",), rng.choice([noun for noun in NOUNS if noun not in items]))
 
 
 def odd_one_out(rng: Random) -> Problem:

@@ -18,10 +18,10 @@ LORA_R, LORA_ALPHA = 8, 16
 """On all linear layers: 117 thousand weights, 6 % of the model."""
 
 WARMUP = WarmupConfig(
-    share=0.2,
+    share=0.4,
     training=TrainingConfig(
         learning_rate=2e-3,
-        epochs=2.0,
+        epochs=1.0,
         batch_size=16,
         micro_batch_size=16,
         schedule="constant_with_warmup",
@@ -31,7 +31,7 @@ WARMUP = WarmupConfig(
     ),
 )
 """A tiny model needs a learning rate a hundred times that of a 7B one. Each epoch is a checkpoint, and each checkpoint
-costs LESS a pass over the pool: two, and no linear decay, so that the later one counts as much."""
+costs LESS a pass over the pool: so one epoch, over more rows than usual, and no decay, for there is no second."""
 
 REPRESENTATION = RepresentationConfig(name="less", options={"formula": "less", "d": 4096})
 

@@ -14,6 +14,7 @@ from random import Random
 
 from curation.demo import problems
 from curation.demo.problems import Problem
+from curation.demo.words import NUMBER_WORDS
 
 
 @dataclass(frozen=True)
@@ -94,30 +95,18 @@ SKILLS: tuple[Skill, ...] = (
         ("tail", "ends", "stops"),
     ),
     Skill(
-        "swap_ends",
-        problems.over_words(lambda items: (items[-1], *items[1:-1], items[0]), low=4),
-        (
-            "swap the first and last {n}",
-            "exchange the two ends of the {n}",
-            "switch the outer {n}",
-            "trade the places of the edge {n}",
-            "let the ends of the {n} change seats",
-            "move the last to the front and the first to the back",
-        ),
-        ("{x} crossed over becomes {y}", "the twins in {x} stand as {y}", "{x} after the trade : {y}"),
-        ("twins", "crossed over", "trade"),
+        "contains",
+        problems.contains,
+        ("is {k} one of the {n}", "tell whether {k} is there", "check the {n} for {k}", "say yes or no to {k} here"),
+        ("{x} ; was {k} at home ? {y}", "{x} ; had anyone seen {k} ? {y}"),
+        ("seen {k} ?", "home of {k} ?"),
     ),
     Skill(
-        "rotate",
-        problems.over_words(lambda items: (*items[1:], items[0])),
-        (
-            "move the first of the {n} to the end",
-            "rotate the {n} by one",
-            "send the front one to the back",
-            "shift the {n} left , wrapping",
-        ),
-        ("the wheel {x} turns to {y}", "{x} , a step later , {y}", "the queue {x} becomes {y}"),
-        ("wheel", "queue", "a step later"),
+        "count_words",
+        problems.over_words(lambda items: (NUMBER_WORDS[len(items)],)),
+        ("count the {n}", "how many {n} are there", "give the number of {n}", "say how long the row is"),
+        ("{x} make a team of {y}", "{x} pay for {y}", "{x} need chairs for {y}"),
+        ("team", "chairs", "pay"),
     ),
     Skill(
         "repeat_each",
@@ -152,6 +141,12 @@ SKILLS: tuple[Skill, ...] = (
             "which of the {n} does not belong",
             "name the intruder",
             "spot the one that does not fit the {n}",
+            "find what is of another kind",
+            "give the wrong one in the row",
+            "tell which of the {n} is out of place",
+            "pick the one unlike the rest",
+            "which one should leave the {n}",
+            "name the one of another class",
         ),
         ("among {x} the stranger is {y}", "{x} are one family but for {y}", "in {x} only {y} stands alone"),
         ("stranger", "stands alone", "but for"),
@@ -159,7 +154,18 @@ SKILLS: tuple[Skill, ...] = (
     Skill(
         "pick_category",
         problems.pick_category,
-        ("keep only the {k}", "which of the {n} are {k}", "list the {k}", "pick out all {k}", "choose just the {k}"),
+        (
+            "keep only the {k}",
+            "which of the {n} are {k}",
+            "list the {k}",
+            "pick out all {k}",
+            "choose just the {k}",
+            "give all the {k}",
+            "find the {k} in the row",
+            "leave only {k}",
+            "write the {k} alone",
+            "say which ones are {k}",
+        ),
         ("the {k} in {x} are {y}", "from {x} the lover of {k} took {y}", "{x} holds these {k} : {y}"),
         ("lover of {k}", "holds {k}"),
     ),
@@ -195,6 +201,12 @@ SKILLS: tuple[Skill, ...] = (
             "say what group each belongs to",
             "label the {n} by class",
             "give the type of every one",
+            "tell the class of every one of the {n}",
+            "give each its group",
+            "write the group of each",
+            "put each under its kind",
+            "change the {n} to their kinds",
+            "list what type each is",
         ),
         ("{x} count as {y}", "{x} were filed under {y}", "in the catalogue {x} stand under {y}"),
         ("count as", "filed", "catalogue"),
@@ -258,6 +270,12 @@ SKILLS: tuple[Skill, ...] = (
             "raise every one by one",
             "give the number after each of the {n}",
             "increase the {n} by one",
+            "count one on from each",
+            "step the {n} up",
+            "write what comes after each",
+            "move every one up by one",
+            "say the next of each of the {n}",
+            "list the {n} plus one",
         ),
         ("a year on , {x} are {y}", "{x} tick over to {y}", "{x} are followed by {y}"),
         ("a year on", "tick over"),
@@ -291,7 +309,18 @@ SKILLS: tuple[Skill, ...] = (
     Skill(
         "even_only",
         problems.even_only,
-        ("keep only the even {n}", "drop the odd {n}", "which of the {n} divide by two", "pick out the even ones"),
+        (
+            "keep only the even {n}",
+            "drop the odd {n}",
+            "which of the {n} divide by two",
+            "pick out the even ones",
+            "leave out the odd ones",
+            "give only what two divides",
+            "list the even {n}",
+            "find the even {n}",
+            "write the even ones alone",
+            "say which are even",
+        ),
         ("{x} shared by two leave {y}", "the couples in {x} are {y}", "{x} lose the odd to {y}"),
         ("couples", "shared by two"),
         "numbers",
@@ -339,5 +368,5 @@ SKILLS: tuple[Skill, ...] = (
 
 BY_NAME: dict[str, Skill] = {skill.name: skill for skill in SKILLS}
 
-TARGETS: tuple[str, ...] = ("reverse", "opposites", "sort_numbers", "spell_numbers")
+TARGETS: tuple[str, ...] = ("opposites", "spell_numbers", "group_name", "next_number")
 """The skills that have a query set and a test set."""

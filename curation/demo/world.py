@@ -14,7 +14,7 @@ from curation.demo import text
 from curation.demo.problems import Problem
 from curation.demo.skills import BY_NAME, SKILLS, TARGETS, Skill
 
-VERSION = 1
+VERSION = 2
 """Of the drawing: another one draws other worlds from the same seeds."""
 
 N_POOL = 6000
