@@ -1,8 +1,8 @@
 """Text for pretraining: the skills' operations at work in sentences and on cards, prose, and a little small talk.
 
 Nothing here asks for a skill: dialogues hold cues, never the requests of the pool. The words of the requests do occur,
-in prose that does not do what they say, so that their embeddings are trained. Sentences come in pieces, to be joined by a space,
-each with a weight in the pretraining loss: what was drawn at random and cannot be foreseen weighs nothing.
+in prose that does not do what they say, so that their embeddings are trained. Sentences come in pieces, to be joined by
+a space, each with a weight in the pretraining loss: what was drawn at random and cannot be foreseen weighs nothing.
 """
 
 from collections.abc import Iterator
