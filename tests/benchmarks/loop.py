@@ -106,7 +106,7 @@ def real(home: Path) -> dict[str, Any]:
             "tests": {"path": str(data / "tests" / "gsm8k.jsonl")},
             "model": {"name": str(SHARED / "models" / "tiny-lm"), "max_length": 512},
             "representation": {"name": "less"},
-            "warmup": {"share": 0.1, "training": {**training, "learning_rate": 2e-4, "batch_size": 16}},
+            "warmup": {"share": 0.1, "training": {**training, "epochs": 2, "learning_rate": 2e-4, "batch_size": 16}},
             "selection": {"budget": {"examples": 100}},
             "experiment": {
                 "arms": ["zero_shot", "random", "selected"],
