@@ -32,11 +32,12 @@ ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'assistant' %}"
-    "<|assistant|>{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}"
+    "<|assistant|>{% generation %}{{ message['content'] }}"
+    "{% if message['tool_calls'] %}{{ message['tool_calls'] | tojson }}{% endif %}{{ eos_token }}{% endgeneration %}"
     "{% else %}{{ '<|' + message['role'] + '|>' + message['content'] + eos_token }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-"""The answer, its end token included, is what `{% generation %}` marks."""
+"""The answer, its tool calls and its end token included, is what `{% generation %}` marks."""
 
 
 @dataclass(frozen=True)
