@@ -14,9 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from curation import jobs
+from curation.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
+expect.set_options(timeout=60_000)  # CI runs on two cores, and a page may wait for a job
 FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--disable-background-networking", "--no-first-run"]
 
 
@@ -61,6 +65,9 @@ def app(tmp_path: Path) -> Iterator[App]:
     app.start()
     yield app
     app.kill()
+    ws = Workspace(app.home)
+    for job in jobs.jobs(ws):
+        jobs.cancel(ws, job.id)
 
 
 @pytest.fixture(scope="session")

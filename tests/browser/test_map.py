@@ -1,0 +1,124 @@
+"""The map by hand: zoom, lasso, click and keys reach the workspace, and survive a redraw and a reload."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from curation import pipeline, workbench
+from curation.config import DatasetConfig
+from curation.workspace import Workspace
+
+if TYPE_CHECKING:
+    from conftest import App
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+N, M = 400, 3
+MAP = ".winnow-map[data-drawn]"
+
+
+@pytest.fixture
+def grid(app: App, tmp_path: Path) -> str:
+    """A project of 400 rows whose map is a grid of 20 × 20, with three queries."""
+    ws = Workspace(app.home)
+    (app.home / "demo-installed.json").write_text('{"projects": []}')  # the demo is not needed here, so not waited for
+    pid = ws.create_project("Grid").id
+    keys = []
+    for role, n in (("pool", N), ("query", M)):
+        rows = [{"prompt": f"{role} {i}", "response": str(i)} for i in range(n)]
+        path = tmp_path / f"{role}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        keys.append(pipeline.load(ws, DatasetConfig(path=str(path)), role, project_id=pid))
+    y, x = np.divmod(np.arange(N, dtype=np.float32), 20)
+    with ws.build("map", "7" * 32, {}) as part:
+        np.save(part / "pool_xy.npy", np.stack([x, y], axis=1))
+    record = {"representation": {"name": "lexical", "options": {}}, "model": None, "warmup": None, "features": "7" * 32}
+    record |= {"map": "7" * 32, "pool": keys[0], "queries": keys[1], "unusable": {}, "report": {}}
+    with ws.build("representation", "8" * 32, {"pool": keys[0], "queries": keys[1], "name": "lexical"}) as part:
+        np.save(part / "similarity.npy", np.random.default_rng(0).random((M, N), dtype=np.float32))
+        (part / "record.json").write_text(json.dumps(record))
+    return pid
+
+
+def drawn(page: Page) -> str:
+    return str(page.locator(MAP).get_attribute("data-drawn"))
+
+
+def redrawn(page: Page, before: str) -> None:
+    expect(page.locator(MAP)).not_to_have_attribute("data-drawn", before)
+
+
+def view_of(page: Page) -> list[list[float]]:
+    """What part of the map is on screen."""
+    layout = f"document.querySelector('{MAP}')._fullLayout"
+    return list(page.evaluate(f"[{layout}.xaxis.range, {layout}.yaxis.range]"))
+
+
+def at(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Where on screen a place of the map is."""
+    box = page.locator(f"{MAP} .nsewdrag").first.bounding_box()
+    assert box is not None
+    layout = f"document.querySelector('{MAP}')._fullLayout"
+    dx, dy = page.evaluate(f"[{layout}.xaxis.d2p({x}), {layout}.yaxis.d2p({y})]")
+    return box["x"] + dx, box["y"] + dy
+
+
+def test_zoom_lasso_click_and_keys(app: App, page: Page, grid: str) -> None:
+    page.goto(f"{app.url}/curate?project={grid}&selector=round_robin&budget=20&seed=0")
+    expect(page.locator(MAP)).to_be_visible()
+    ws = Workspace(app.home)
+
+    # the wheel zooms, and another budget leaves the zoom as it is
+    page.mouse.move(*at(page, 9, 9))
+    whole = view_of(page)
+    page.mouse.wheel(0, -300)
+    page.wait_for_function(f"document.querySelector('{MAP}')._fullLayout.xaxis.range[0] > {whole[0][0]}")
+    zoomed, before = view_of(page), drawn(page)
+    page.get_by_label("Exactly").fill("37")
+    page.get_by_label("Exactly").press("Enter")
+    redrawn(page, before)
+    assert view_of(page) == zoomed != whole
+    expect(page.locator(".st-key-curate-summary")).to_contain_text("37 picked of 400")
+
+    # a lasso drawn with the mouse holds exactly the rows inside it
+    before = drawn(page)
+    corners = [at(page, x, y) for x, y in ((5.5, 5.5), (12.5, 5.5), (12.5, 10.5), (5.5, 10.5), (5.5, 6.0))]
+    page.mouse.move(*corners[0])
+    page.mouse.down()
+    for corner in corners[1:]:
+        page.mouse.move(*corner, steps=8)
+    page.mouse.up()
+    redrawn(page, before)
+    expect(page.locator(".st-key-curate-marked")).to_contain_text("35 rows in the lasso")
+    expect(page).to_have_url(re.compile("area=lasso"))
+
+    # banned at once, taken back with one key
+    page.get_by_role("button", name="Ban all 35").click()
+    expect(page.locator(".st-key-curate-head").get_by_role("button", name="Undo")).to_be_enabled()
+    inside = {i for i in range(N) if 6 <= i % 20 <= 12 and 6 <= i // 20 <= 10}
+    ids = workbench.view(ws, grid).pool_ids
+    assert set(ws.overrides(grid).banned) == {ids[i] for i in inside}
+    page.keyboard.press("u")
+    expect(page.locator(".st-key-curate-head").get_by_role("button", name="Redo")).to_be_enabled()
+    assert ws.overrides(grid).banned == ()
+
+    # a click reads a row, a key pins it
+    page.mouse.click(*at(page, 8, 9))
+    expect(page.locator(".st-key-curate-detail")).to_contain_text("row 189")
+    page.keyboard.press("p")
+    expect(page.locator(".st-key-curate-detail")).to_contain_text("Pinned by hand")
+    assert ws.overrides(grid).pinned == (ids[188],)
+    expect(page.locator(".st-key-curate-summary")).to_contain_text("37 picked of 400")
+
+    # all of it is in the link
+    page.reload()
+    expect(page.locator(MAP)).to_be_visible()
+    expect(page.locator(".st-key-curate-marked")).to_contain_text("35 rows in the lasso")
+    expect(page.locator(".st-key-curate-detail")).to_contain_text("row 189")
+    expect(page.locator(".st-key-curate-summary")).to_contain_text("37 picked of 400")
