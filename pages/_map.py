@@ -24,6 +24,7 @@ _PLOTLY = declare_component("plotly", path=str(files("plotly") / "package_data")
 _MAP = st.components.v2.component(
     "winnow_map",
     html='<div class="winnow-map"></div>',
+    css=".winnow-map .selectionlayer path { pointer-events: none !important; }",  # points under a lasso stay clickable
     js=(ASSETS / "map.js").read_text("utf-8"),
     isolate_styles=False,
 )
