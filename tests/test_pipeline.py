@@ -30,7 +30,8 @@ from curation.workspace import Workspace
 
 def rows(n: int) -> list[dict[str, str]]:
     kinds = ("add the numbers {0} and {1}", "spell the word number {0}", "name a colour like {0}", "count to {0}")
-    return [{"prompt": kinds[i % 4].format(i, i + 1), "response": f"answer {i}", "source": f"s{i % 2}"} for i in range(n)]
+    prompts = [kinds[i % 4].format(i, i + 1) for i in range(n)]
+    return [{"prompt": p, "response": f"answer {i}", "source": f"s{i % 2}"} for i, p in enumerate(prompts)]
 
 
 def write(path: Path, lines: list[dict[str, str]]) -> DatasetConfig:

@@ -1,4 +1,4 @@
-"""The loop's figures: does the demo teach the truth on worlds that were never looked at, and does LESS win on real rows?
+"""The loop in figures: does the demo teach the truth on worlds never looked at, and does LESS win on real rows?
 
     python -m tests.benchmarks.loop [--worlds 101 102 103] [--only demo|worlds|real] [--json]
 
