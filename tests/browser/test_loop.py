@@ -140,6 +140,7 @@ def test_a_job_outlives_the_killed_app_and_a_killed_job_resumes(app: App, page: 
     expect(page.get_by_role("button", name="Resume").first).to_be_visible(timeout=15_000)
     assert jobs.job(ws, job.id).state == "failed"
     page.get_by_role("button", name="Resume").first.click()
+    page.get_by_role("button", name="Cancel").first.wait_for()
     assert jobs.wait(ws, job.id, LONG / 1000).state == "succeeded"
 
 
