@@ -8,6 +8,7 @@ import re
 import signal
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,10 +45,25 @@ def fill(page: Page, label: str, value: str) -> None:
     idle(page)
 
 
-def picked(page: Page) -> str:
-    """What the Curate page says was picked."""
+def expect_picked(page: Page, n: int) -> None:
+    """Wait until the Curate page says that so many are picked."""
+    expect(page.locator(".st-key-curate-summary")).to_contain_text(f"{n} picked of 6,000")
     idle(page)
-    return page.locator(".st-key-curate-summary").inner_text()
+
+
+def decide(page: Page, act: str) -> None:
+    """Press Pin or Ban for the example on screen and wait until it can be undone."""
+    page.get_by_role("button", name=re.compile(f"^{act}")).first.click()
+    expect(page.get_by_role("button", name=re.compile("^Undo"))).to_be_enabled()
+    idle(page)
+
+
+def until(page: Page, condition: Callable[[], object]) -> None:
+    """Wait until the workspace says so."""
+    deadline = time.monotonic() + LONG / 1000
+    while not condition():
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(200)
 
 
 def test_the_whole_loop_by_clicking(app: App, page: Page, tmp_path: Path) -> None:
@@ -63,24 +79,21 @@ def test_the_whole_loop_by_clicking(app: App, page: Page, tmp_path: Path) -> Non
     project = re.search(r"project=([\w-]+)", page.url)
     assert project is not None
     pid = project[1]
-    deadline = time.monotonic() + LONG / 1000
-    while not (done := [r for r in workbench.represented(ws, pid) if r.name == "lexical"]):
-        assert time.monotonic() < deadline, [j.error for j in jobs.jobs(ws)]
-        page.wait_for_timeout(500)
+    until(page, lambda: any(r.name == "lexical" for r in workbench.represented(ws, pid)))
+    lexical_key = next(r.key for r in workbench.represented(ws, pid) if r.name == "lexical")
 
     step(page, "Curate")
-    assert "picked of 6,000" in picked(page)
+    expect_picked(page, 300)
     fill(page, "Exactly", "60")
-    assert picked(page).startswith("60 picked of 6,000")
-    page.get_by_role("button", name=re.compile("^Ban")).first.click()
-    assert picked(page).startswith("60 picked of 6,000")
+    expect_picked(page, 60)
+    decide(page, "Ban")
+    expect_picked(page, 60)
     view = workbench.view(ws, pid)
-    assert len(view.overrides.banned) == 1 and len(view.subset) == 60 and view.represented.key == done[0].key
+    assert len(view.overrides.banned) == 1 and len(view.subset) == 60 and view.represented.key == lexical_key
     page.get_by_role("button", name=re.compile("^Save")).click()
     page.get_by_label("Name", exact=True).fill("clicked")
     page.get_by_role("button", name="Save selection").click()
-    idle(page)
-    assert [s.name for s in ws.selections(pid)] == ["clicked"]
+    until(page, lambda: [s.name for s in ws.selections(pid)] == ["clicked"])
 
     step(page, "Train")
     idle(page)
@@ -146,23 +159,21 @@ def test_a_job_outlives_the_killed_app_and_a_killed_job_resumes(app: App, page: 
 
 def test_two_tabs_and_a_reload_keep_everything(app: App, page: Page) -> None:
     page.goto(f"{app.url}/curate")
-    assert "picked of 6,000" in picked(page)
+    expect_picked(page, 300)
     fill(page, "Exactly", "40")
-    assert picked(page).startswith("40 picked")
+    expect_picked(page, 40)
     page.get_by_placeholder("Words in the conversation").fill("reverse")
     page.get_by_placeholder("Words in the conversation").press("Enter")
     idle(page)
     other = page.context.new_page()
     other.goto(page.url)
-    assert picked(other).startswith("40 picked")
-    page.get_by_role("button", name=re.compile("^Pin")).first.click()
-    idle(page)
-    other.get_by_role("button", name=re.compile("^Ban")).first.click()
-    idle(other)
+    expect_picked(other, 40)
+    decide(page, "Pin")
+    decide(other, "Ban")
     project = re.search(r"project=([\w-]+)", page.url)
     assert project is not None
     log = Workspace(app.home).override_log(project[1])
     assert [entry.action for entry in log] == ["pin", "ban"]
     page.reload()
-    assert picked(page).startswith("40 picked")
+    expect_picked(page, 40)
     expect(page.get_by_placeholder("Words in the conversation")).to_have_value("reverse")
