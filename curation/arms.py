@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,12 +80,6 @@ def live_curves(readings: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[st
     for (arm, seed, step), loss in sorted(points.items()):
         curves.setdefault(arm, []).append({"seed": seed, "step": step, "loss": loss})
     return {arm: curves[arm] for arm in (*ARMS, *sorted(curves.keys() - ARMS.keys())) if arm in curves}
-
-
-def trainings_done(plans: Sequence[ArmPlan], curves: Mapping[str, Sequence[Mapping[str, float]]]) -> tuple[int, int]:
-    """Return how many trainings have told of a step so far, and how many there will be."""
-    begun = sum(len({point["seed"] for point in points}) for points in curves.values())
-    return begun, sum(p.trainings for p in plans)
 
 
 # ---------------------------------------------------------------------------------------------------------- answers

@@ -189,16 +189,17 @@ def _features(
 ) -> tuple[Features, Features, dict[str, str]]:
     """Features of the usable pool rows and of all queries, ready to be compared; id → reason of the other rows."""
     stores = {role: ws.feature_store(key, role) for role in ("query", "pool")}
+    query_ids, pool_ids = ws.ids(queries), ws.ids(pool)
     stores["query"].fill(representation, ws.examples(queries), progress)
-    if missing := stores["query"].rejected(ws.ids(queries)):
+    if missing := stores["query"].rejected(query_ids):
         name, reason = missing[0]
         raise DataError(f"query {name} can't be represented: {reason}; mend or remove it and start again")
     stores["pool"].fill(representation, ws.examples(pool), progress)
-    unusable = dict(stores["pool"].rejected(ws.ids(pool)))
-    usable = [i for i in ws.ids(pool) if i not in unusable]
+    unusable = dict(stores["pool"].rejected(pool_ids))
+    usable = [i for i in pool_ids if i not in unusable]
     if not usable:
         raise DataError(f"no pool row can be represented: {next(iter(unusable.values()))}; raise the longest length")
-    joined = representation.join(stores["pool"].features(usable), stores["query"].features(ws.ids(queries)))
+    joined = representation.join(stores["pool"].features(usable), stores["query"].features(query_ids))
     return *joined, unusable
 
 

@@ -11,7 +11,6 @@ from curation import arms, figures_results, findings, results
 from pages import _shell as ui
 
 PAGE = 5
-RIGHT, WRONG = " :green[:material/check: right]", " :red[:material/close: wrong]"
 LOOKS = {"better": ("green", "trending_up"), "worse": ("red", "trending_down"), "same": ("gray", "trending_flat")}
 
 
