@@ -9,9 +9,12 @@ from pages import _shell as ui
 
 st.set_page_config(page_title="Winnow", page_icon=str(ui.ASSETS / "winnow-icon.svg"), layout="wide")
 ui.through_app(here=True)
-pages = {name: st.Page(f"pages/{name}.py", title=title, default=name == "data") for name, title in ui.PAGES.items()}
-page = st.navigation(list(pages.values()), position="hidden")
+pages = {name: st.Page(f"pages/{name}.py", title=title) for name, title in ui.PAGES.items()}
+home = st.Page(ui.home, title="Winnow", default=True)
+page = st.navigation([home, *pages.values()], position="hidden")
 _login.require()
+if page == home:
+    page.run()
 with ui.guard():
     ui.open_project()
     ui.sidebar(pages)

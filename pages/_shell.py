@@ -158,6 +158,11 @@ def go(to: str) -> None:
     st.switch_page(f"pages/{to}.py", query_params={"project": project_id()})
 
 
+def home() -> None:
+    """Show the first page at its own address: the default page of `st.navigation` would have none but ``/``."""
+    st.switch_page("pages/data.py", query_params=st.query_params.to_dict())
+
+
 def state_dot(state: str, label: str = "") -> str:
     """Return Markdown for a row state ("pool", "picked", "pinned", "banned", "query") in its colour."""
     mark, colour = STATES[state]

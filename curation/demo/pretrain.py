@@ -1,14 +1,11 @@
 """The recipe of winnow-tiny: a byte-level BPE tokenizer and a Llama of two million parameters, trained on `corpus`.
 
-    python -m curation.demo.pretrain A
-    python -m curation.demo.pretrain B --start A --seed 1000
-    python -m curation.demo.pretrain C --start B --seed 2000 --card-share 0.7 --steps 600
-    python -m curation.demo.pretrain OUT --start C --seed 3000 --card-share 0.7 --steps 800
+    python -m curation.demo.pretrain OUT
 
-Four legs, each with its own text and a learning rate that falls to zero: sentences first, then cards as well. The
-weights in ``assets`` come from these legs, of which the earlier ones ran on earlier versions of the text.
+Four legs one after the other, each with its own text and a learning rate that falls to zero: sentences first, then
+cards as well.
 
-Plain PyTorch: Muon for the matrices inside the blocks, AdamW for the embedding and the norms, bfloat16 autocast. Items
+Plain PyTorch: Muon for the matrices inside the blocks, AdamW for the embedding and the norms, in float32. Items
 that cannot be foreseen are left out of the loss, for there is nothing to learn from them. Weights are saved in float16.
 The result depends on the machine's arithmetic in the last bits; the text that it learns from does not.
 """
@@ -50,14 +47,14 @@ class Pretraining:
         Tokens, special ones included.
     hidden, inner, layers, heads : int
         Shape of the Llama.
-    steps, batch, length : int
-        Optimizer steps; sequences a step; tokens a sequence.
+    batch, length : int
+        Sequences a step; tokens a sequence.
     lr_muon, lr_adam : float
-        Peak learning rates; linear to zero over the last 70 % of the steps.
-    card_share : float
-        Share of cards in the text; see `corpus`.
+        Peak learning rates; linear to zero over the last 70 % of a leg's steps.
+    legs : tuple of (int, float)
+        For each leg its optimizer steps and the share of cards in its text; see `corpus`.
     seed : int
-        Of text and initial weights.
+        Of text and initial weights; leg n draws its text with ``seed + 1000 n``.
     """
 
     vocabulary: int = 1536
@@ -65,12 +62,11 @@ class Pretraining:
     inner: int = 512
     layers: int = 4
     heads: int = 6
-    steps: int = 1000
     batch: int = 32
     length: int = 96
     lr_muon: float = 0.02
     lr_adam: float = 3e-3
-    card_share: float = 0.0
+    legs: tuple[tuple[int, float], ...] = ((1000, 0.0), (1000, 0.0), (600, 0.7), (800, 0.7))
     seed: int = 0
 
 
@@ -107,10 +103,10 @@ def train_tokenizer(config: Pretraining) -> "PreTrainedTokenizerFast":
 
 
 def _tokens(
-    config: Pretraining, tokenizer: "PreTrainedTokenizerFast", chunk: int = 5000
+    tokenizer: "PreTrainedTokenizerFast", seed: int, card_share: float, chunk: int = 5000
 ) -> Iterator[tuple[int, float]]:
     """Yield token ids with their weight in the loss, document after document."""
-    documents = corpus.documents(config.seed + 1, config.card_share)
+    documents = corpus.documents(seed, card_share)
     bos, end = tokenizer.convert_tokens_to_ids([BOS, END])
     user, assistant = tokenizer.convert_tokens_to_ids(list(ROLES[1:]))
     while True:
@@ -132,14 +128,15 @@ def _tokens(
 
 
 def _batches(
-    config: Pretraining, tokenizer: "PreTrainedTokenizerFast"
+    config: Pretraining, tokenizer: "PreTrainedTokenizerFast", leg: int
 ) -> Iterator[tuple["torch.Tensor", "torch.Tensor"]]:
-    """Yield ids and weights, both (batch, length), packed without padding."""
+    """Yield ids and weights of one leg, both (batch, length), packed without padding."""
     import torch
 
-    stream = _tokens(config, tokenizer)
+    steps, card_share = config.legs[leg]
+    stream = _tokens(tokenizer, config.seed + 1000 * leg + 1, card_share)
     size = config.batch * config.length
-    while True:
+    for _ in range(steps):
         ids, weights = zip(*islice(stream, size), strict=True)
         shape = (config.batch, config.length)
         yield torch.tensor(ids).view(shape), torch.tensor(weights).view(shape)
@@ -186,45 +183,22 @@ def _rate(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / (0.02 * steps), (steps - step) / (0.7 * steps))
 
 
-def pretrain(out: str | Path, config: Pretraining | None = None, start: str | Path | None = None) -> dict[str, Any]:
-    """Train winnow-tiny and save it in the Hugging Face format.
-
-    Parameters
-    ----------
-    out : str or Path
-        Folder for model and tokenizer.
-    config : Pretraining, optional
-        Other settings than the committed ones.
-    start : str or Path, optional
-        Folder of a model to go on from, with its tokenizer; nothing: from the beginning.
-
-    Returns
-    -------
-    dict
-        `parameters`, `tokens`, `loss` (the last hundred steps' mean over predictable tokens) and `seconds`.
-    """
+def _train_leg(config: Pretraining, model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", leg: int) -> float:
+    """Train one leg with fresh optimizers; return the last hundred steps' mean loss over predictable tokens."""
     import torch
     from torch.nn.functional import cross_entropy
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    config = config or Pretraining()
-    if start is None:
-        tokenizer = train_tokenizer(config)
-        model = build_model(config, tokenizer)
-    else:
-        tokenizer = AutoTokenizer.from_pretrained(start)
-        model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
+    steps = config.legs[leg][0]
     optimizers = _optimizers(config, model)
     peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
     began, losses = time.monotonic(), []
-    for step, (ids, weights) in enumerate(islice(_batches(config, tokenizer), config.steps)):
+    for step, (ids, weights) in enumerate(_batches(config, tokenizer, leg)):
         for optimizer, peak in zip(optimizers, peaks, strict=True):
-            optimizer.param_groups[0]["lr"] = peak * _rate(step, config.steps)
+            optimizer.param_groups[0]["lr"] = peak * _rate(step, steps)
         kept = weights[:, 1:] > 0
-        with torch.autocast("cpu", torch.bfloat16):
-            hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state  # (batch, length, hidden)
-            logits = model.lm_head(hidden[:, :-1][kept])  # (kept tokens, vocabulary)
-        token_losses = cross_entropy(logits.float(), ids[:, 1:][kept], reduction="none")
+        hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state  # (batch, length, hidden)
+        logits = model.lm_head(hidden[:, :-1][kept])  # (kept tokens, vocabulary)
+        token_losses = cross_entropy(logits, ids[:, 1:][kept], reduction="none")
         weight = weights[:, 1:][kept]
         loss = (token_losses * weight).sum() / weight.sum()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -235,13 +209,38 @@ def pretrain(out: str | Path, config: Pretraining | None = None, start: str | Pa
         losses.append(float(token_losses.detach()[weight == 1.0].mean()))
         if (step + 1) % 100 == 0:
             mean = sum(losses[-100:]) / 100
-            print(f"step {step + 1}/{config.steps}  loss {mean:.3f}  {time.monotonic() - began:.0f} s", flush=True)
+            print(f"leg {leg}  step {step + 1}/{steps}  loss {mean:.3f}  {time.monotonic() - began:.0f} s", flush=True)
+    return sum(losses[-100:]) / len(losses[-100:])
+
+
+def pretrain(out: str | Path, config: Pretraining | None = None) -> dict[str, Any]:
+    """Train winnow-tiny and save it in the Hugging Face format.
+
+    Parameters
+    ----------
+    out : str or Path
+        Folder for model and tokenizer.
+    config : Pretraining, optional
+        Other settings than the committed ones.
+
+    Returns
+    -------
+    dict
+        `parameters`, `tokens`, `loss` (the last hundred steps' mean over predictable tokens) and `seconds`.
+    """
+    config = config or Pretraining()
+    began = time.monotonic()
+    tokenizer = train_tokenizer(config)
+    model = build_model(config, tokenizer)
+    loss = 0.0
+    for leg in range(len(config.legs)):
+        loss = _train_leg(config, model, tokenizer, leg)
     model.half().save_pretrained(out)
     tokenizer.save_pretrained(out)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "tokens": config.steps * config.batch * config.length,
-        "loss": sum(losses[-100:]) / len(losses[-100:]),
+        "tokens": sum(steps for steps, _ in config.legs) * config.batch * config.length,
+        "loss": loss,
         "seconds": time.monotonic() - began,
     }
 
@@ -250,18 +249,13 @@ def main() -> None:
     """Run the recipe from the command line."""
     parser = argparse.ArgumentParser(description="Train winnow-tiny, the demo's base model.")
     parser.add_argument("out", type=Path, help="folder to write the model to")
-    parser.add_argument("--steps", type=int, default=Pretraining.steps, help="optimizer steps")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--seed", type=int, default=Pretraining.seed, help="seed of text and first weights")
-    parser.add_argument("--card-share", type=float, default=Pretraining.card_share, help="share of cards in the text")
-    parser.add_argument("--start", type=Path, help="folder of a model to go on from")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     arguments = parser.parse_args()
 
     import torch
 
     torch.set_num_threads(arguments.threads)
-    config = Pretraining(steps=arguments.steps, seed=arguments.seed, card_share=arguments.card_share)
-    print(pretrain(arguments.out, config, arguments.start))
+    print(pretrain(arguments.out))
 
 
 if __name__ == "__main__":
