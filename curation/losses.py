@@ -51,13 +51,15 @@ def padded(rows: Sequence[Encoded], pad_id: int, device: Any) -> dict[str, torch
 def token_losses(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """Cross entropy (n_rows, n_columns) in nats, zero where nothing is learned; only columns with an answer are kept.
 
-    Logits are computed for those columns alone, where the model can: prompts cost no vocabulary-wide products.
+    Logits are computed for those columns alone, where the model can: prompts cost no vocabulary-wide products. Padding
+    stands on the right, where no real token of a causal model can see it, so no mask is given: attention then runs
+    without one, which is faster.
     """
     import torch
 
     targets = inputs["labels"][:, 1:]  # (n_rows, length - 1): position t predicts token t + 1
     columns = (targets != IGNORED).any(0).nonzero().squeeze(1)  # (n_columns,)
-    forward = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"], "use_cache": False}
+    forward = {"input_ids": inputs["input_ids"], "use_cache": False}
     if _selects_columns(model):
         logits = model(**forward, logits_to_keep=columns).logits
     else:

@@ -142,7 +142,9 @@ def represent(
     if method.needs_warmup and model is not None:
         options["warmup"] = str(make_warmup(ws, pool, model, warmup or WarmupConfig(), progress))
     representation = representations.create(config.name, **options)
-    features_key = content_key("features", **representation.key())
+    representation.prepare(ws.examples(queries))
+    kept_as = {} if representation.storage == "float16" else {"storage": representation.storage}
+    features_key = content_key("features", **representation.key(), **kept_as)
     key = content_key(
         "representation", features=features_key, pool=pool, queries=queries, versions=[VERSION, similarity.VERSION]
     )
@@ -172,7 +174,7 @@ def represent(
     def draw(part: Path) -> None:
         pool_xy = maps.fit(pool_features, seed=0, progress=progress)
         np.save(part / "pool_xy.npy", _spread(pool_xy, kept, axis=0, fill=np.nan))
-        if len(pool_features.ids) <= LARGEST_FOR_TWINS:
+        if representation.rows_compare and len(pool_features.ids) <= LARGEST_FOR_TWINS:
             places = np.flatnonzero(kept)
             groups = np.arange(kept.size)
             groups[places] = places[diagnostics.twins(pool_features)]

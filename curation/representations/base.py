@@ -1,22 +1,22 @@
 """What every representation shares: its key, the batch plan fixed before the first shard, and the stream of shards.
 
 A plan packs rows of similar length into batches of bounded tokens, longest first so that a lack of memory shows at
-once. Batches never cross shards, so a resumed run, which skips whole shards, computes the same batches. Left out:
-backing off when memory runs out.
+once. Batches never cross shards, so a resumed run, which skips whole shards, computes the same batches. A batch for
+which memory does not suffice is halved until it does, with the same features to rounding.
 """
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from curation.config import Options
+from curation.config import Options, option
 from curation.data.rows import Example, RowError
 from curation.errors import ModelError
 from curation.progress import Progress, Silent
@@ -25,6 +25,16 @@ from curation.similarity import Features
 __all__ = ["Features", "Plan", "Representation", "Sink"]
 
 SHARD_SIZE = 512
+_Row = TypeVar("_Row")
+
+
+def storage_option() -> Any:
+    """Declare the option that says how pool features are kept."""
+    return option(
+        "float16",
+        "How pool features are kept: int8 takes half of float16, 1-bit a sixteenth, each a little coarser.",
+        choices=("float16", "int8", "1-bit"),
+    )
 
 
 class Sink(Protocol):
@@ -96,6 +106,12 @@ class Representation(ABC):
 
     def __init__(self, config: Options) -> None:
         self.config = config
+        self._parts = 1  # into how many a batch is cut for lack of memory
+        self.prepare(())
+
+    def prepare(self, queries: Sequence[Example]) -> None:
+        """Take the query set before anything else is asked; only features that depend on it make use of it."""
+        self.queries = tuple(queries)
 
     @abstractmethod
     def key(self) -> dict[str, Any]:
@@ -108,6 +124,16 @@ class Representation(ABC):
     @abstractmethod
     def compute(self, examples: Sequence[Example], role: str) -> Any:
         """Return one batch's features: float32 (rows, C, d), or CSR (rows, d)."""
+
+    @property
+    def storage(self) -> str:
+        """How pool features are kept: "float16", "float32", "int8" or "1-bit"."""
+        return "float16"
+
+    @property
+    def rows_compare(self) -> bool:
+        """Whether the features of two pool rows tell how near the two are."""
+        return True
 
     @property
     def weights(self) -> npt.NDArray[np.float32]:
@@ -152,20 +178,45 @@ class Representation(ABC):
         missing = [number for number in range(len(plan.shards)) if not sink.has(number)]
         progress.start(f"{self.name}: {plan.role}", sum(len(plan.rows(number)) for number in missing))
         for number in missing:
-            values = self.compute_shard(examples, plan, number, progress)
+            batches = [[examples[i] for i in batch] for batch in plan.shards[number]]
+            values = self.compute_batches(batches, plan.role, progress)
             ids = [examples[i].id for i in plan.rows(number)]
             _require_finite(values, ids)
             sink.write(number, ids, values)
 
-    def compute_shard(self, examples: Sequence[Example], plan: Plan, number: int, progress: Progress) -> Any:
-        """Return a shard's features, batch by batch."""
+    def compute_batches(self, batches: Sequence[Sequence[Example]], role: str, progress: Progress) -> Any:
+        """Return the features of a shard's batches, in order."""
         parts = []
-        for batch in plan.shards[number]:
-            parts.append(self.compute([examples[i] for i in batch], plan.role))
+        for batch in batches:
+            parts.append(self.split(batch, lambda rows: self.compute(rows, role), progress))
             progress.advance(len(batch))
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts)
+        return _joined(parts)
+
+    def split(self, rows: Sequence[_Row], compute: Callable[[Sequence[_Row]], Any], progress: Progress) -> Any:
+        """Return `compute` of the rows, in as many parts as memory asks for.
+
+        Raises
+        ------
+        ModelError
+            If there is no memory for one row alone.
+        """
+        while True:
+            size = -(-len(rows) // self._parts)
+            try:
+                parts = [compute(rows[start : start + size]) for start in range(0, len(rows), size)]
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+                if size == 1:
+                    raise ModelError(
+                        "memory does not suffice for one row alone; lower max_length, choose dtype bfloat16 or a "
+                        "smaller model, or free memory"
+                    ) from error
+            else:
+                return _joined(parts)
+            self._parts *= 2
+            progress.log(f"memory did not suffice for {size} rows at once; going on with {-(-size // 2)}")
+            _free()
 
     def join(self, pool: Features, query: Features) -> tuple[Features, Features]:
         """Return both as `similarity.compute` needs them; most representations change nothing here."""
@@ -174,6 +225,34 @@ class Representation(ABC):
     def report(self) -> dict[str, Any]:
         """Return what a user should know about the features computed so far, as plain JSON."""
         return {}
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    from scipy.sparse import vstack
+
+    return vstack(parts, format="csr")
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether a device, or this machine, had no memory left; torch has an error of its own for GPUs only."""
+    import torch
+
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _free() -> None:
+    """Give back what a failed batch left behind."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _pack(lengths: Sequence[tuple[int, int]], batch_tokens: int) -> tuple[tuple[int, ...], ...]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curation import models
 from curation.data.chat import Encoder
 from curation.data.rows import Example
 from curation.models import LanguageModelOptions
 from curation.representations.base import Representation
-
-if TYPE_CHECKING:
-    import torch
 
 
 class LanguageModelRepresentation(Representation):
@@ -34,22 +31,19 @@ class LanguageModelRepresentation(Representation):
         return self.config.tokens_per_batch or (8192 if on_gpu else 1024)
 
     def key(self) -> dict[str, Any]:
-        """Return weights' and tokenizer's hash, chat format, length and dtype; device and batch size change nothing
-        beyond rounding."""
+        """Return weights' and tokenizer's hash, chat format, length and number types.
+
+        Device and batch size change nothing beyond rounding.
+        """
         return {
             "name": self.name,
             "version": self.VERSION,
             "weights": models.fingerprint(self.config.model, self.config.revision),
             "encoder": self.encoder.key,
             "dtype": self.config.dtype,
+            "computes_in": self.config.computes_in,
         }
 
     def length(self, example: Example, role: str) -> int:  # noqa: ARG002
         """Tokens of the conversation; RowError if no answer token is left after cutting."""
         return len(self.encoder.encode(example).input_ids)
-
-
-def unit(vectors: torch.Tensor) -> torch.Tensor:
-    """Scale the last dimension to length 1; zero stays zero."""
-    scaled: torch.Tensor = vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-30)
-    return scaled

@@ -7,16 +7,16 @@ only: a query's feature is g; a pool row's is the direction that Adam would step
 Then CountSketch to d dimensions, then unit length. Similarity weighs checkpoints by their mean learning rate.
 
 Departs from the references in this: betas come from the optimizer's state, moments are matched by parameter name, rows
-are computed in batches (as one at a time, to rounding), and the projection is CountSketch, not dense Rademacher. Left
-out: SGD features for the pool, and full-parameter gradients.
+are computed in batches (as one at a time, to rounding), and the projection is CountSketch, not dense Rademacher. With
+``exact`` there is none: see `curation.representations.exact`. Left out: full-parameter gradients.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,17 +24,18 @@ import numpy as np
 import numpy.typing as npt
 
 from curation import losses, models
-from curation.config import REQUIRED, Options, option
+from curation.config import REQUIRED, option
 from curation.data.chat import IGNORED, Encoded
 from curation.data.rows import Example
 from curation.errors import ModelError
 from curation.models import LanguageModelOptions
 from curation.progress import Progress, Silent
 from curation.representations.adam import Checkpoint, Direction
-from curation.representations.base import Plan
+from curation.representations.base import storage_option
+from curation.representations.exact import Held, require_room
 from curation.representations.gradients import adapted_layers, per_example
-from curation.representations.language_model import LanguageModelRepresentation, unit
-from curation.representations.projection import CountSketch
+from curation.representations.language_model import LanguageModelRepresentation
+from curation.representations.projection import Sketches
 
 if TYPE_CHECKING:
     import torch
@@ -52,16 +53,25 @@ class Less(LanguageModelRepresentation):
 
         warmup: str = option(REQUIRED, "Folder of the warmup's checkpoints.")
         formula: str = option(
-            "less", "Direction of a pool row: the authors' code, or torch's own Adam step.", choices=("less", "adam")
+            "less",
+            "Direction of a pool row: the authors' code, torch's own Adam step, or the plain gradient.",
+            choices=("less", "adam", "sgd"),
+        )
+        exact: bool = option(
+            False, "No projection: keep only each row's similarity to the present queries. For few, fixed queries."
         )
         d: int = option(8192, "Dimensions after the random projection.", low=1, high=2**20)
         seed: int = option(0, "Seed of the random projection.", low=0)
+        storage: str = storage_option()
 
     config: Config
+    _held: dict[int, Held]  # by checkpoint, where exact
+    _momentum: defaultdict[int, list[float]]  # by checkpoint, of a sample of the pool rows
 
-    def __init__(self, config: Options) -> None:
-        super().__init__(config)
-        self._momentum: defaultdict[int, list[float]] = defaultdict(list)
+    def prepare(self, queries: Sequence[Example]) -> None:
+        """Take the query set, which exact features depend on."""
+        super().prepare(queries)
+        self._held, self._momentum = {}, defaultdict(list)
 
     @cached_property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -72,20 +82,34 @@ class Less(LanguageModelRepresentation):
             raise ModelError(f"the warmup folder {folder} has no checkpoint-1, checkpoint-2, …; run the warmup first")
         return tuple(Checkpoint.read(path) for path in found)
 
-    @property
-    def weights(self) -> npt.NDArray[np.float32]:
+    @cached_property
+    def _rates(self) -> npt.NDArray[np.float32]:
         """Mean learning rate of each checkpoint's epoch, normalised to sum 1, float32 (C,)."""
         rates = np.array([checkpoint.learning_rate for checkpoint in self.checkpoints], dtype=np.float32)
         return rates / rates.sum() if rates.sum() > 0 else np.full_like(rates, 1 / len(rates))
 
+    @property
+    def weights(self) -> npt.NDArray[np.float32]:
+        """Weight of each checkpoint in the similarity; exact features have them in already."""
+        return np.ones(1, dtype=np.float32) if self.config.exact else self._rates
+
+    @property
+    def storage(self) -> str:
+        """How pool features are kept; exact similarities in float32."""
+        return "float32" if self.config.exact else self.config.storage
+
+    @property
+    def rows_compare(self) -> bool:
+        """An exact feature says how near its row is to each query, not how near two rows are."""
+        return not self.config.exact
+
     def key(self) -> dict[str, Any]:
-        """Return the base's key, each checkpoint's content hash, formula, dimensions and seed."""
-        return super().key() | {
-            "checkpoints": [checkpoint.key() for checkpoint in self.checkpoints],
-            "formula": self.config.formula,
-            "d": self.config.d,
-            "seed": self.config.seed,
-        }
+        """Return the base's key, each checkpoint's content hash, formula, and dimensions and seed or the queries."""
+        reduced: dict[str, Any] = {"d": self.config.d, "seed": self.config.seed}
+        if self.config.exact:
+            reduced = {"queries": [query.id for query in self.queries]}
+        checkpoints = [checkpoint.key() for checkpoint in self.checkpoints]
+        return super().key() | {"checkpoints": checkpoints, "formula": self.config.formula} | reduced
 
     @cached_property
     def _model(self) -> Any:
@@ -96,40 +120,45 @@ class Less(LanguageModelRepresentation):
         return adapted_layers(self._model)
 
     @cached_property
-    def _sketches(self) -> dict[str, CountSketch]:
-        sketches, offset = {}, 0
-        for name, layer in self._layers.items():
-            n = layer.weight.numel()
-            sketches[name] = CountSketch(offset, n, self.config.d, self.config.seed, layer.weight.device)
-            offset += n
-        return sketches
+    def _sketches(self) -> Sketches:
+        parameters = {name: layer.weight for name, layer in self._layers.items()}
+        return Sketches(parameters, self.config.d, self.config.seed)
 
     def compute(self, examples: Sequence[Example], role: str) -> npt.NDArray[np.float32]:
-        """Return one batch's features, float32 (rows, C, d), unit length."""
-        rows = [self.encoder.encode(example) for example in examples]
-        return self._all_checkpoints([rows], role, Silent())
+        """Return one batch's features."""
+        return self.compute_batches([examples], role, Silent())
 
-    def compute_shard(
-        self, examples: Sequence[Example], plan: Plan, number: int, progress: Progress
+    def compute_batches(
+        self, batches: Sequence[Sequence[Example]], role: str, progress: Progress
     ) -> npt.NDArray[np.float32]:
-        """Return a shard's features."""
-        batches = [[self.encoder.encode(examples[i]) for i in batch] for batch in plan.shards[number]]
-        return self._all_checkpoints(batches, plan.role, progress)
+        """Return the features of some batches, float32 (rows, C, d), or (rows, 1, n_queries) where exact.
 
-    def _all_checkpoints(
-        self, batches: Sequence[Sequence[Encoded]], role: str, progress: Progress
-    ) -> npt.NDArray[np.float32]:
-        """Checkpoint by checkpoint, so that adapters change once a shard, not once a batch."""
+        Checkpoint by checkpoint, so that adapters change once a shard, not once a batch.
+        """
         n_rows, n_checkpoints = sum(map(len, batches)), len(self.checkpoints)
-        features = np.empty((n_rows, n_checkpoints, self.config.d), dtype=np.float32)
+        if self.config.exact and role == "query":
+            progress.advance(n_rows)
+            return self._one_hot([example for batch in batches for example in batch])
+        encoded = [[self.encoder.encode(example) for example in batch] for batch in batches]
+        width = len(self.queries) if self.config.exact else self.config.d
+        features = np.zeros((n_rows, 1 if self.config.exact else n_checkpoints, width), dtype=np.float32)
         told = 0
         for c, checkpoint in enumerate(self.checkpoints):
-            adam = self._enter(checkpoint)
+            directions = self._enter(checkpoint)
+            reducer = self._hold(c) if self.config.exact else self._sketches
+            if role == "query" or self.config.formula == "sgd":
+                directions = {}
             start = 0
-            for number, rows in enumerate(batches):
-                shares = self._momentum[c] if number == 0 and role == "pool" else None
-                features[start : start + len(rows), c] = self._features(rows, adam if role == "pool" else {}, shares)
-                start += len(rows)
+            for number, rows in enumerate(encoded):
+                shares = self._momentum[c] if number == 0 and directions else None
+                compute = partial(self._features, reducer=reducer, directions=directions, shares=shares)
+                values = self.split(rows, compute, progress)
+                stop = start + len(rows)
+                if self.config.exact:
+                    features[start:stop, 0] += self._rates[c] * values
+                else:
+                    features[start:stop, c] = values
+                start = stop
                 done = (c * n_rows + start) // n_checkpoints  # in whole examples
                 progress.advance(done - told)
                 told = done
@@ -146,31 +175,68 @@ class Less(LanguageModelRepresentation):
             directions[name] = Direction(m, v, checkpoint, self.config.formula)
         return directions
 
-    def _features(
-        self, rows: Sequence[Encoded], adam: dict[str, Direction], shares: list[float] | None
-    ) -> npt.NDArray[np.float32]:
-        """Return one batch's features at the checkpoint that was entered, float32 (rows, d), unit length.
+    def _one_hot(self, examples: Sequence[Example]) -> npt.NDArray[np.float32]:
+        """Features of queries that pick their own column out of a pool row's similarities, (rows, 1, n_queries)."""
+        place = {query.id: i for i, query in enumerate(self.queries)}
+        return np.eye(len(place), dtype=np.float32)[[place[example.id] for example in examples], None]
 
-        Without `adam` they are plain gradients. Where `shares` is a list, each row's share of momentum is added to it.
+    def _hold(self, c: int) -> Held:
+        """Return the queries' gradients at checkpoint `c`, which was entered; computed once."""
+        import torch
+
+        if c not in self._held:
+            sizes = {name: layer.weight.numel() for name, layer in self._layers.items()}
+            if not self._held:
+                free = models.memory_available(self.config.model_config)
+                require_room(len(self.queries), sum(sizes.values()), len(self.checkpoints), free)
+            device = self._model.device
+            gradients = {name: torch.empty((len(self.queries), n), device=device) for name, n in sizes.items()}
+            for i, query in enumerate(self.queries):
+
+                def keep(name: str, gradient: torch.Tensor, row: int = i) -> None:
+                    gradients[name][row] = gradient[0]
+
+                self._backward([self.encoder.encode(query)], keep)
+            self._held[c] = Held(gradients)
+        return self._held[c]
+
+    def _features(
+        self,
+        rows: Sequence[Encoded],
+        reducer: Sketches | Held,
+        directions: dict[str, Direction],
+        shares: list[float] | None,
+    ) -> npt.NDArray[np.float32]:
+        """Return what `reducer` makes of one batch at the checkpoint that was entered, float32 (rows, ·).
+
+        Without `directions` plain gradients are reduced. Where `shares` is a list, each row's share of momentum is
+        added to it.
         """
         import torch
 
-        model = self._model
-        inputs = losses.padded(rows, self.encoder.tokenizer.pad_token_id, model.device)
-        result = torch.zeros((len(rows), self.config.d), dtype=torch.float32, device=model.device)
-        parts = torch.zeros((2, len(rows)), dtype=torch.float32, device=model.device)
+        result = torch.zeros((len(rows), reducer.width), device=self._model.device)
+        parts = torch.zeros((2, len(rows)), device=self._model.device)
 
         def use(name: str, gradient: torch.Tensor) -> None:
-            if adam and shares is not None:
-                parts.add_(torch.stack(adam[name].parts(gradient)))
-            self._sketches[name].add(adam[name].of(gradient) if adam else gradient, result)
+            if shares is not None:
+                parts.add_(torch.stack(directions[name].parts(gradient)))
+            reducer.add(name, directions[name].of(gradient) if directions else gradient, result)
 
-        with torch.enable_grad(), per_example(self._layers, len(rows), use):
-            example_losses(model, inputs).sum().backward()
-        if adam and shares is not None:
+        self._backward(rows, use)
+        if shares is not None:
             momentum, gradient = parts.sqrt().cpu().double()
             shares.extend((momentum / (momentum + gradient)).tolist())
-        return unit(result).cpu().numpy()
+        return reducer.finish(result).cpu().numpy()
+
+    def _backward(self, rows: Sequence[Encoded], use: Callable[[str, torch.Tensor], None]) -> None:
+        """Hand `use` each LoRA parameter's gradients of one batch, float32 (rows, n)."""
+        import torch
+
+        inputs = losses.padded(rows, self.encoder.tokenizer.pad_token_id, self._model.device)
+        with torch.enable_grad(), per_example(self._layers, len(rows), use):
+            with self.config.autocasting():
+                loss = example_losses(self._model, inputs).sum()
+            loss.backward()
 
     def report(self) -> dict[str, Any]:
         """Return, by checkpoint, what a user should know before trusting the features.
@@ -181,9 +247,10 @@ class Less(LanguageModelRepresentation):
         """
         report: dict[str, Any] = {
             "formula": self.config.formula,
-            "weights": [float(weight) for weight in self.weights],
-            "epsilon_share": [checkpoint.swamped(self.config.formula) for checkpoint in self.checkpoints],
+            "weights": [float(weight) for weight in self._rates],
         }
+        if self.config.formula != "sgd":
+            report["epsilon_share"] = [checkpoint.swamped(self.config.formula) for checkpoint in self.checkpoints]
         if self._momentum:
             report["momentum_share"] = [float(np.mean(self._momentum[c])) for c in range(len(self.checkpoints))]
         return report

@@ -7,6 +7,7 @@ matrix costs O(P·d), and keeps inner products without bias: E⟨Rx, Ry⟩ = ⟨
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,40 @@ class CountSketch:
     def add(self, values: torch.Tensor, result: torch.Tensor) -> None:
         """Add the projection of `values` (rows, n) to `result` (rows, d), both float32; `values` is overwritten."""
         result.scatter_add_(1, self.bucket.expand_as(values), values.mul_(self.sign))
+
+
+class Sketches:
+    """Projection of the gradients of several parameters, laid end to end in the order of their names.
+
+    Parameters
+    ----------
+    parameters : mapping of str to tensor
+        The parameters; only their sizes and devices are read.
+    d, seed : int
+        As for `CountSketch`.
+    """
+
+    def __init__(self, parameters: Mapping[str, torch.Tensor], d: int, seed: int) -> None:
+        self.width = d
+        self._pieces, offset = {}, 0
+        for name in sorted(parameters):
+            n = parameters[name].numel()
+            self._pieces[name] = CountSketch(offset, n, d, seed, str(parameters[name].device))
+            offset += n
+
+    def add(self, name: str, values: torch.Tensor, result: torch.Tensor) -> None:
+        """Add one parameter's part (rows, n) to `result` (rows, d), both float32; `values` is overwritten."""
+        self._pieces[name].add(values, result)
+
+    def finish(self, result: torch.Tensor) -> torch.Tensor:
+        """Return the features, (rows, d) of unit length."""
+        return unit(result)
+
+
+def unit(vectors: torch.Tensor) -> torch.Tensor:
+    """Scale the last dimension to length 1; zero stays zero."""
+    scaled: torch.Tensor = vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+    return scaled
 
 
 def hashed(counter: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64]:

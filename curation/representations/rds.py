@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from curation import losses, models
 from curation.data.rows import Example
 from curation.models import LanguageModelOptions
-from curation.representations.language_model import LanguageModelRepresentation, unit
+from curation.representations.language_model import LanguageModelRepresentation
+from curation.representations.projection import unit
 
 if TYPE_CHECKING:
     import torch

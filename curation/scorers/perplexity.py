@@ -31,13 +31,14 @@ class Perplexity(Scorer):
     config: Config
 
     def key(self) -> dict[str, Any]:
-        """Weights' and tokenizer's hash, chat format and dtype."""
+        """Weights' and tokenizer's hash, chat format and number types."""
         return {
             "name": self.name,
             "version": self.VERSION,
             "weights": models.fingerprint(self.config.model, self.config.revision),
             "encoder": self._encoder().key,
             "dtype": self.config.dtype,
+            "computes_in": self.config.computes_in,
         }
 
     def score(self, examples: Sequence[Example], progress: Progress | None = None) -> npt.NDArray[np.float64]:
@@ -55,9 +56,10 @@ class Perplexity(Scorer):
         if rows:
             model = models.load_causal_lm(self.config.model_config)
             pad_id = encoder.tokenizer.pad_token_id
-            found = losses.answer_losses(
-                model, list(rows.values()), pad_id=pad_id, batch_size=_BATCH_SIZE, done=progress.advance
-            )
+            with self.config.autocasting():
+                found = losses.answer_losses(
+                    model, list(rows.values()), pad_id=pad_id, batch_size=_BATCH_SIZE, done=progress.advance
+                )
             scores[list(rows)] = np.exp(found)
         return scores
 

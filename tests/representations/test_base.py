@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from curation.config import Options
 from curation.data.rows import Example, Message, RowError
 from curation.errors import ModelError
+from curation.progress import Silent
 from curation.representations import Plan, Representation, base
 
 
@@ -100,3 +101,24 @@ def test_feature_that_is_not_finite_is_refused_by_id() -> None:
     examples, letters = rows(["a", "nan", "b"]), Letters()
     with pytest.raises(ModelError, match="the feature of row row1 is not finite"):
         letters.stream(examples, letters.plan(examples, "pool"), Memory())
+
+
+def test_a_row_that_does_not_fit_alone_ends_the_work() -> None:
+    letters = Letters()
+    sizes = []
+
+    def compute(part: Sequence[int]) -> Any:
+        sizes.append(len(part))
+        raise MemoryError
+
+    with pytest.raises(ModelError, match="memory does not suffice for one row alone; lower max_length"):
+        letters.split([1, 2, 3, 4], compute, Silent())
+    assert sizes == [4, 2, 1]
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+    def compute(_part: Sequence[int]) -> Any:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        Letters().split([1, 2], compute, Silent())

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from curation import models, representations
+from curation import models, representations, similarity
 from curation.config import ModelConfig
 from curation.data.rows import Example, Message
 from curation.errors import ModelError
@@ -29,8 +29,8 @@ def less(tiny_lm: Path, warmup: Path, **options: Any) -> Less:
     return made
 
 
-def oracle(tiny_lm: Path, folder: Path, encoder: Any, row: Example, role: str, formula: str) -> np.ndarray:
-    """One row, one checkpoint: the definition, in float64, by plain autograd and a dense projection matrix."""
+def direction(tiny_lm: Path, folder: Path, encoder: Any, row: Example, role: str, formula: str) -> np.ndarray:
+    """One row, one checkpoint: the definition before projection, in float64, by plain autograd."""
     model = models.load_causal_lm(ModelConfig(name=str(tiny_lm), device="cpu"), adapter=folder).double()
     lora = {name: p for name, p in sorted(model.named_parameters()) if "lora_" in name}
     for p in lora.values():
@@ -40,7 +40,7 @@ def oracle(tiny_lm: Path, folder: Path, encoder: Any, row: Example, role: str, f
     learned = [t for t in range(1, len(encoded.input_ids)) if encoded.labels_mask[t]]
     loss = -sum(log_p[t - 1, encoded.input_ids[t]] for t in learned) / len(learned)
     g = torch.cat([grad.flatten() for grad in torch.autograd.grad(loss, list(lora.values()))])
-    if role == "pool":
+    if role == "pool" and formula != "sgd":
         state = load_file(folder / "optimizer.safetensors")
         about = json.loads((folder / "optimizer.json").read_text())
         (b1, b2), t = about["betas"], about["step"] + 1
@@ -50,17 +50,23 @@ def oracle(tiny_lm: Path, folder: Path, encoder: Any, row: Example, role: str, f
             g = m / torch.sqrt(v + 1e-8)
         else:
             g = (m / (1 - b1**t)) / (torch.sqrt(v / (1 - b2**t)) + about["eps"])
+    return np.asarray(g)
+
+
+def oracle(tiny_lm: Path, folder: Path, encoder: Any, row: Example, role: str, formula: str) -> np.ndarray:
+    """The same after projection, by a loop over coefficients, and unit length."""
+    g = direction(tiny_lm, folder, encoder, row, role, formula)
     bits = hashed(np.arange(len(g), dtype=np.uint64), SEED)
     feature = np.zeros(D)
     np.add.at(
         feature,
         ((bits >> np.uint64(33)) * np.uint64(D)) >> np.uint64(31),
-        g.numpy() * np.where(bits & np.uint64(1), 1, -1),
+        g * np.where(bits & np.uint64(1), 1, -1),
     )
     return feature / np.linalg.norm(feature)
 
 
-@pytest.mark.parametrize(("role", "formula"), [("pool", "less"), ("pool", "adam"), ("query", "less")])
+@pytest.mark.parametrize(("role", "formula"), [("pool", "less"), ("pool", "adam"), ("pool", "sgd"), ("query", "less")])
 def test_equals_plain_autograd_one_example_at_a_time(
     tiny_lm: Path, warmup: Path, rows: list[Example], role: str, formula: str
 ) -> None:
@@ -73,6 +79,78 @@ def test_equals_plain_autograd_one_example_at_a_time(
             expected = oracle(tiny_lm, warmup / f"checkpoint-{c + 1}", method.encoder, rows[i], role, formula)
             np.testing.assert_allclose(got[i, c], expected, atol=2e-5)
             assert got[i, c] @ expected > 0.99999
+
+
+@pytest.mark.parametrize("formula", ["less", "sgd"])
+def test_exact_similarity_is_that_of_the_unprojected_gradients(
+    tiny_lm: Path, warmup: Path, rows: list[Example], formula: str
+) -> None:
+    queries, pool = rows[:2], rows[2:]
+    method = less(tiny_lm, warmup, formula=formula, exact=True)
+    method.prepare(queries)
+    ids = [[row.id for row in part] for part in (queries, pool)]
+    features = [
+        similarity.Features(method.compute(part, role), method.weights, tuple(names))
+        for part, role, names in zip((queries, pool), ("query", "pool"), ids, strict=True)
+    ]
+    assert features[1].values.shape == (4, 1, 2)
+    expected = np.zeros((2, 4))
+    for c, weight in ((1, 0.75), (2, 0.25)):
+        folder = warmup / f"checkpoint-{c}"
+        q, z = (
+            np.stack([direction(tiny_lm, folder, method.encoder, row, role, formula) for row in part])
+            for part, role in ((queries, "query"), (pool, "pool"))
+        )
+        expected += weight * (q @ z.T) / np.linalg.norm(q, axis=1)[:, None] / np.linalg.norm(z, axis=1)
+    np.testing.assert_allclose(similarity.compute(*features), expected, atol=1e-5)
+
+
+def test_exact_features_are_the_queries_own(tiny_lm: Path, warmup: Path, rows: list[Example]) -> None:
+    method = less(tiny_lm, warmup, exact=True)
+    method.prepare(rows[:2])
+    key = method.key()
+    assert "d" not in key
+    assert method.storage == "float32"
+    assert not method.rows_compare
+    method.prepare(rows[1:3])
+    assert method.key() != key
+
+
+def test_queries_too_many_to_be_held_are_refused(
+    tiny_lm: Path, warmup: Path, rows: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = less(tiny_lm, warmup, exact=True)
+    method.prepare(rows)
+    assert method._model is not None  # loaded while there is room
+    monkeypatch.setattr(models, "memory_available", lambda _config: 10_000)
+    with pytest.raises(ModelError, match=r"exact LESS holds 6 queries × 0\.\d M LoRA weights × 2 checkpoints"):
+        method.compute(rows[:1], "pool")
+
+
+def test_a_batch_that_does_not_fit_is_halved(
+    tiny_lm: Path, warmup: Path, rows: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = less(tiny_lm, warmup).compute(rows, "pool")
+    method, sizes = less(tiny_lm, warmup), []
+
+    def backward(self: Less, part: Any, use: Any, really: Any = Less._backward) -> None:
+        sizes.append(len(part))
+        really(self, part, use)
+        if len(part) > 2:  # after features were added up: nothing of a failed attempt may remain
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Less, "_backward", backward)
+    halved = method.compute(rows, "pool")
+    assert sizes == [6, 3, 2, 2, 2, 2, 2, 2]
+    np.testing.assert_allclose(halved, whole, atol=1e-5)
+    assert all(len(shares) == 6 for shares in method._momentum.values())
+
+
+def test_autocast_computes_in_bfloat16_and_says_so_in_the_key(tiny_lm: Path, warmup: Path, rows: list[Example]) -> None:
+    plain, coarse = (less(tiny_lm, warmup, autocast=choice) for choice in ("off", "on"))
+    assert (plain.key()["computes_in"], coarse.key()["computes_in"]) == ("float32", "bfloat16")
+    cosine = (plain.compute(rows, "pool") * coarse.compute(rows, "pool")).sum(axis=2)
+    assert 0.99 < cosine.min() < 0.999999
 
 
 @pytest.mark.parametrize("role", ["pool", "query"])
