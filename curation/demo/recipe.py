@@ -33,7 +33,8 @@ WARMUP = WarmupConfig(
 """A tiny model needs a learning rate a hundred times that of a 7B one. Each epoch is a checkpoint, and each checkpoint
 costs LESS a pass over the pool: so one epoch, over more rows than usual, and no decay, for there is no second."""
 
-REPRESENTATION = RepresentationConfig(name="less", options={"formula": "less", "d": 4096})
+REPRESENTATION = RepresentationConfig(name="less", options={"formula": "less", "d": 4096, "autocast": "off"})
+"""Without autocast, so that the shipped results are those of every processor."""
 
 BUDGET = 300
 """5 % of the pool: as many as a target skill has rows in it."""
