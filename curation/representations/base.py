@@ -131,6 +131,11 @@ class Representation(ABC):
         return "float16"
 
     @property
+    def device(self) -> str:
+        """Where it runs: ``"cpu"`` or ``"cuda"``."""
+        return "cpu"
+
+    @property
     def rows_compare(self) -> bool:
         """Whether the features of two pool rows tell how near the two are."""
         return True
@@ -178,11 +183,15 @@ class Representation(ABC):
         missing = [number for number in range(len(plan.shards)) if not sink.has(number)]
         progress.start(f"{self.name}: {plan.role}", sum(len(plan.rows(number)) for number in missing))
         for number in missing:
-            batches = [[examples[i] for i in batch] for batch in plan.shards[number]]
-            values = self.compute_batches(batches, plan.role, progress)
-            ids = [examples[i].id for i in plan.rows(number)]
-            _require_finite(values, ids)
-            sink.write(number, ids, values)
+            values = self.compute_shard(examples, plan, number, progress)
+            sink.write(number, [examples[i].id for i in plan.rows(number)], values)
+
+    def compute_shard(self, examples: Sequence[Example], plan: Plan, number: int, progress: Progress) -> Any:
+        """Return a shard's features; ModelError if one is not finite."""
+        batches = [[examples[i] for i in batch] for batch in plan.shards[number]]
+        values = self.compute_batches(batches, plan.role, progress)
+        _require_finite(values, [examples[i].id for i in plan.rows(number)])
+        return values
 
     def compute_batches(self, batches: Sequence[Sequence[Example]], role: str, progress: Progress) -> Any:
         """Return the features of a shard's batches, in order."""

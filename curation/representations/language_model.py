@@ -25,10 +25,14 @@ class LanguageModelRepresentation(Representation):
         return Encoder(models.load_tokenizer(model), models.context_length(model))
 
     @property
+    def device(self) -> str:
+        """Where the model runs."""
+        return models.device(self.config.model_config)
+
+    @property
     def batch_tokens(self) -> int:
         """Most padded tokens a batch; a longer row makes a batch of its own."""
-        on_gpu = models.device(self.config.model_config) == "cuda"
-        return self.config.tokens_per_batch or (8192 if on_gpu else 1024)
+        return self.config.tokens_per_batch or (8192 if self.device == "cuda" else 1024)
 
     def key(self) -> dict[str, Any]:
         """Return weights' and tokenizer's hash, chat format, length and number types.
