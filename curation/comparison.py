@@ -138,7 +138,7 @@ def compare(ws: Workspace, a: Saved, b: Saved, represented: Represented | None =
     similarity = shown.similarity
     places = [np.array([rows.position[i] for i in s.ids], dtype=np.int64) for s in (a, b)]
     coverage = [similarity[:, p].max(axis=1) if p.size else np.full(similarity.shape[0], np.nan) for p in places]
-    summaries = [diagnostics.summary(similarity, p, groups=shown.twins) for p in places]
+    summaries = [diagnostics.summary(similarity, p, groups=shown.twins, seen=shown.seen) for p in places]
     sources = [dict(Counter(rows.sources[i] for i in p).most_common()) for p in places]
     union = len(in_a | in_b)
     return Comparison(

@@ -164,11 +164,27 @@ class ModelConfig(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FirstStageConfig(Options):
+    """A cheap representation that decides which pool rows a dear one sees."""
+
+    name: str = option("lexical", "The cheap representation.", choices=("lexical", "embed", "rds"))
+    keep: float = option(0.2, "Share of the pool that goes on.", low=0.001, high=1.0)
+    audit: int = option(500, "Left-out rows that go on all the same, to measure what is lost.", low=0)
+    seed: int = option(0, "Seed of their choice.", low=0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RepresentationConfig(Options):
     """How an example becomes a vector."""
 
     name: str = option("less", "Representation.")
     options: dict[str, Any] = option({}, "Its own options.")
+    first_stage: FirstStageConfig | None = option(None, "A cheaper representation that thins the pool before.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.first_stage is not None and self.first_stage.name == self.name:
+            raise ConfigError(f"the first stage is {self.name!r} as well, expected a cheaper representation")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -144,7 +144,12 @@ def _repeats(similarity: Similarity, indices: Indices) -> float:
 
 
 def summary(
-    similarity: Similarity, indices: Indices, *, groups: npt.NDArray[np.int64] | None = None, seed: int = 0
+    similarity: Similarity,
+    indices: Indices,
+    *,
+    groups: npt.NDArray[np.int64] | None = None,
+    seen: npt.NDArray[np.int64] | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Return what a selection's header line says, as plain JSON.
 
@@ -156,6 +161,9 @@ def summary(
         The subset.
     groups : int64 array (n_pool,), optional
         Near-duplicates as `twins` finds them; without it only exact repeats count as redundant.
+    seen : int64 array, optional
+        The candidates whose similarity is known, where a first stage left others out: what random subsets are drawn
+        from, which makes them look nearer than those of the whole pool.
     seed : int
         Seed of the random subsets compared with.
 
@@ -164,9 +172,10 @@ def summary(
     dict
         ``distance`` and ``random_distance`` (mean to the nearest pick), ``uncovered`` (query indices), ``redundancy``.
     """
+    known = similarity if seen is None else similarity[:, seen]
     return {
         "distance": distance(similarity, indices),
-        "random_distance": random_distance(similarity, len(indices), seed=seed),
+        "random_distance": random_distance(known, len(indices), seed=seed),
         "uncovered": uncovered(similarity, indices),
         "redundancy": _repeats(similarity, indices) if groups is None else redundancy(groups, indices),
     }

@@ -169,7 +169,12 @@ def _gather(
     subset = saved.table.assign(text=[_snippet(e.text) for e in rows], source=[e.source or "unknown" for e in rows])
     similarity = saved.represented.similarity
     summary = {
-        **diagnostics.summary(similarity, [position[i] for i in saved.ids], groups=saved.represented.twins),
+        **diagnostics.summary(
+            similarity,
+            [position[i] for i in saved.ids],
+            groups=saved.represented.twins,
+            seen=saved.represented.seen,
+        ),
         "composition": dict(Counter(subset["source"]).most_common()),
         "pool_composition": dict(Counter(sources).most_common()),
         "n_pool": len(sources),

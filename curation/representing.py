@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curation.config import ModelConfig, RepresentationConfig, WarmupConfig
+from curation.config import FirstStageConfig, ModelConfig, RepresentationConfig, WarmupConfig
 from curation.errors import ConfigError, DataError
 from curation.progress import Progress, Silent
 from curation.workspace import Workspace, content_key
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from curation.cascade import Stage
     from curation.representations import Features, Representation
 
 VERSION = 1
@@ -101,6 +104,12 @@ class Represented:
         return self.folder.parents[1] / "map" / key / "pool_xy.npy"
 
     @property
+    def seen(self) -> np.ndarray | None:
+        """Positions of the pool rows that were compared, where a first stage left others out; None: all usable ones."""
+        path = self.folder / "seen.npy"
+        return _array(path) if path.is_file() else None
+
+    @property
     def unusable(self) -> dict[str, str]:
         """Id → reason of pool rows that have no features and so can't be picked."""
         return dict(self.record["unusable"])
@@ -129,7 +138,7 @@ def represent(
     DataError
         If a query has no features: a selection that ignores a query would mislead.
     """
-    from curation import diagnostics, maps, representations, similarity
+    from curation import cascade, diagnostics, maps, representations, similarity
 
     progress = progress or Silent()
     options = dict(config.options)
@@ -145,19 +154,40 @@ def represent(
     representation.prepare(ws.examples(queries))
     kept_as = {} if representation.storage == "float16" else {"storage": representation.storage}
     features_key = content_key("features", **representation.key(), **kept_as)
+    thinned = {"first_stage": [config.first_stage.to_dict(), queries]} if config.first_stage else {}
     key = content_key(
-        "representation", features=features_key, pool=pool, queries=queries, versions=[VERSION, similarity.VERSION]
+        "representation",
+        features=features_key,
+        pool=pool,
+        queries=queries,
+        versions=[VERSION, similarity.VERSION],
+        **thinned,
     )
-    map_key = content_key("map", features=features_key, pool=pool, version=maps.VERSION)
+    map_key = content_key("map", features=features_key, pool=pool, version=maps.VERSION, **thinned)
     found = ws.find("representation", key)
     if found is not None and (not draw_map or ws.find("map", map_key)):
         return read_represented(found)
-    pool_features, query_features, unusable = _features(ws, representation, features_key, pool, queries, progress)
-    kept = np.array([i not in unusable for i in ws.ids(pool)])
+    stage = _first_stage(ws, pool, queries, config.first_stage, model, progress) if config.first_stage else None
+    pool_features, query_features, unusable = _features(
+        ws, representation, features_key, pool, queries, None if stage is None else stage.rows, progress
+    )
+    there = set(pool_features.ids)
+    kept = np.array([i in there for i in ws.ids(pool)])
 
     def make(part: Path) -> None:
         values = similarity.compute(query_features, pool_features)
-        np.save(part / "similarity.npy", _spread(values, kept, axis=1, fill=float(values.min())))
+        values = _spread(values, kept, axis=1, fill=float(values.min()))
+        np.save(part / "similarity.npy", values)
+        report = representation.report()
+        if stage is not None:
+            np.save(part / "seen.npy", np.flatnonzero(kept))
+            report["first_stage"] = {
+                "name": config.first_stage.name if config.first_stage else "",
+                "n_kept": len(stage.kept),
+                "n_audited": len(stage.audit),
+                "n_pool": stage.n_pool,
+                "recall": cascade.recall(values.max(axis=0), stage),
+            }
         record = {
             "representation": config.to_dict(),
             "model": model.to_dict() if model and method.needs_base_model else None,
@@ -167,7 +197,7 @@ def represent(
             "pool": pool,
             "queries": queries,
             "unusable": unusable,
-            "report": representation.report(),
+            "report": report,
         }
         (part / "record.json").write_text(json.dumps(record, ensure_ascii=False, sort_keys=True, indent=1))
 
@@ -186,17 +216,42 @@ def represent(
     return read_represented(ws.produce("representation", key, make, card))
 
 
+def _first_stage(
+    ws: Workspace, pool: str, queries: str, config: FirstStageConfig, model: ModelConfig | None, progress: Progress
+) -> Stage:
+    """Let the cheap representation choose the rows that go on."""
+    from curation import cascade
+
+    cheap = represent(
+        ws, pool, queries, RepresentationConfig(name=config.name), model=model, draw_map=False, progress=progress
+    )
+    usable = np.flatnonzero([i not in cheap.unusable for i in ws.ids(pool)])
+    return cascade.choose(np.asarray(cheap.similarity), usable, config)
+
+
 def _features(
-    ws: Workspace, representation: Representation, key: str, pool: str, queries: str, progress: Progress
+    ws: Workspace,
+    representation: Representation,
+    key: str,
+    pool: str,
+    queries: str,
+    rows: npt.NDArray[np.int64] | None,
+    progress: Progress,
 ) -> tuple[Features, Features, dict[str, str]]:
-    """Features of the usable pool rows and of all queries, ready to be compared; id → reason of the other rows."""
+    """Features of the usable pool rows and of all queries, ready to be compared; id → reason of unusable rows.
+
+    `rows` are the positions of those pool rows that are asked for; all of them where it is None.
+    """
     stores = {role: ws.feature_store(key, role) for role in ("query", "pool")}
     query_ids, pool_ids = ws.ids(queries), ws.ids(pool)
     stores["query"].fill(representation, ws.examples(queries), progress)
     if missing := stores["query"].rejected(query_ids):
         name, reason = missing[0]
         raise DataError(f"query {name} can't be represented: {reason}; mend or remove it and start again")
-    stores["pool"].fill(representation, ws.examples(pool), progress)
+    examples = ws.examples(pool)
+    if rows is not None:
+        pool_ids, examples = [pool_ids[i] for i in rows], [examples[i] for i in rows]
+    stores["pool"].fill(representation, examples, progress)
     unusable = dict(stores["pool"].rejected(pool_ids))
     usable = [i for i in pool_ids if i not in unusable]
     if not usable:

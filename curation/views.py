@@ -103,7 +103,9 @@ class View:
         """Count, distance to the query set against random, uncovered queries, redundancy, composition."""
         from curation import diagnostics
 
-        told = diagnostics.summary(self.similarity, self.subset.indices, groups=self.represented.twins)
+        told = diagnostics.summary(
+            self.similarity, self.subset.indices, groups=self.represented.twins, seen=self.represented.seen
+        )
         sources = Counter(self.rows.sources[i] for i in self.subset.indices)
         return {**told, "n_picked": len(self.subset), "composition": dict(sources.most_common())}
 

@@ -319,6 +319,10 @@ def detail(ws: Workspace, view: View, row_id: str) -> Detail:
         (e.author for e in reversed(ws.override_log(view.project_id)) if e.row_id == row_id and e.action == "note"), ""
     )
     sentence = view.represented.unusable.get(row_id, "")
+    seen = view.represented.seen
+    if not sentence and seen is not None and place not in seen:
+        cheap = view.represented.record["report"]["first_stage"]["name"]
+        sentence = f"the first stage ({cheap}) left it out, so its similarity is not known; pin it to have it"
     return Detail(
         example=_example(ws.root, view.represented.record["pool"], place),
         state=state,
@@ -326,7 +330,7 @@ def detail(ws: Workspace, view: View, row_id: str) -> Detail:
         picked_by=told.picked_by,
         similarity=float(view.nearest_similarity[place]),
         nearest=told.nearest,
-        sentence=f"It can't be picked: {sentence}." if sentence else _why(view, state, rank, told),
+        sentence=f"It is not picked: {sentence}." if sentence and rank is None else _why(view, state, rank, told),
         note=view.overrides.notes.get(row_id, ""),
         note_author=author,
     )

@@ -17,6 +17,7 @@ from curation.config import (
     DatasetConfig,
     EvaluationConfig,
     ExperimentConfig,
+    FirstStageConfig,
     ModelConfig,
     RepresentationConfig,
     RunConfig,
@@ -103,6 +104,34 @@ def test_pins_bans_and_the_exact_budget(workspace: Workspace, small: RunConfig) 
     unknown = dataclasses.replace(small, selection=dataclasses.replace(small.selection, pinned=("nowhere",)))
     with pytest.raises(SelectionError, match="nowhere is pinned or banned but not in this pool"):
         pipeline.run(workspace, unknown)
+
+
+def test_a_first_stage_thins_the_pool_and_tells_what_that_loses(
+    workspace: Workspace, small: RunConfig, tiny_lm: Path
+) -> None:
+    model = ModelConfig(name=str(tiny_lm), device="cpu")
+    whole = RepresentationConfig(name="rds")
+    thin = RepresentationConfig(name="rds", first_stage=FirstStageConfig(keep=0.25, audit=5))
+    made = {
+        kind: pipeline.run(workspace, dataclasses.replace(small, representation=config, model=model))
+        for kind, config in (("thin", thin), ("whole", whole))
+    }
+    shown, full = (
+        pipeline.read_represented(workspace.artefact("representation", made[kind]["representation"]))
+        for kind in ("thin", "whole")
+    )
+    assert shown.seen is not None and len(shown.seen) == 15 and full.seen is None
+    told = shown.record["report"]["first_stage"]
+    assert (told["name"], told["n_kept"], told["n_audited"], told["n_pool"]) == ("lexical", 10, 5, 40)
+    left = np.setdiff1d(np.arange(40), shown.seen)
+    np.testing.assert_allclose(shown.similarity[:, shown.seen], full.similarity[:, shown.seen], atol=1e-3)
+    assert (shown.similarity[:, left] == shown.similarity.min()).all()
+    ids = workspace.ids(made["thin"]["pool"])
+    assert {ids.index(i) for i in made["thin"]["subset"]["id"]} <= set(shown.seen.tolist())
+    pinned = dataclasses.replace(small.selection, pinned=(ids[left[0]],))
+    assert pipeline.select(workspace, shown, pinned).indices[0] == left[0]
+    drawn = dataclasses.replace(small.selection, selector="random", budget=BudgetConfig(examples=39))
+    assert len(pipeline.select(workspace, shown, drawn).indices) == 39
 
 
 def test_changed_bytes_are_refused_on_replay(workspace: Workspace, small: RunConfig, tmp_path: Path) -> None:
