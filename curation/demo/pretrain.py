@@ -2,8 +2,9 @@
 
     python -m curation.demo.pretrain OUT
 
-Four legs one after the other, each with its own text and a learning rate that falls to zero: sentences first, then
-cards as well.
+Five legs one after the other, each with its own text and a learning rate that falls to zero: sentences first, then cards
+as well, then a few sentences again, after which it no longer answers requests that it was never taught to answer. (The
+last leg of the weights in ``assets`` started from the others' result as saved, in float16.)
 
 Plain PyTorch: Muon for the matrices inside the blocks, AdamW for the embedding and the norms, in float32. Items
 that cannot be foreseen are left out of the loss, for there is nothing to learn from them. Weights are saved in float16.
@@ -66,7 +67,7 @@ class Pretraining:
     length: int = 96
     lr_muon: float = 0.02
     lr_adam: float = 3e-3
-    legs: tuple[tuple[int, float], ...] = ((1000, 0.0), (1000, 0.0), (600, 0.7), (800, 0.7))
+    legs: tuple[tuple[int, float], ...] = ((1000, 0.0), (1000, 0.0), (600, 0.7), (800, 0.7), (150, 0.0))
     seed: int = 0
 
 
