@@ -2,9 +2,9 @@
 
     python -m curation.demo.pretrain OUT
 
-Five legs one after the other, each with its own text and a learning rate that falls to zero: sentences first, then cards
-as well, then a few sentences again, after which it no longer answers requests that it was never taught to answer. (The
-last leg of the weights in ``assets`` started from the others' result as saved, in float16.)
+Five legs one after the other, each with its own text and a learning rate that falls to zero: sentences first, then
+cards as well, then a few sentences again, after which it no longer answers requests that it was never taught to answer.
+(The last leg of the weights in ``assets`` started from the others' result as saved, in float16.)
 
 Plain PyTorch: Muon for the matrices inside the blocks, AdamW for the embedding and the norms, in float32. Items
 that cannot be foreseen are left out of the loss, for there is nothing to learn from them. Weights are saved in float16.

@@ -75,7 +75,7 @@ def test_core_skills_occur_in_no_dialogue() -> None:
 
 @pytest.mark.slow
 def test_recipe_runs_and_is_seeded(tmp_path: Path) -> None:
-    config = Pretraining(hidden=32, inner=64, layers=1, heads=2, steps=4, batch=4, length=32)
+    config = Pretraining(hidden=32, inner=64, layers=1, heads=2, batch=4, length=32, legs=((3, 0.0), (2, 0.5)))
     first, second = (pretrain(tmp_path / name, config) for name in ("a", "b"))
     assert first["loss"] == second["loss"]
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("a", "b")]
