@@ -128,7 +128,7 @@ class Representation(ABC):
     @property
     def storage(self) -> str:
         """How pool features are kept: "float16", "float32", "int8" or "1-bit"."""
-        return "float16"
+        return str(getattr(self.config, "storage", "float16"))
 
     @property
     def device(self) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from curation import models
 from curation.config import Options, option
 from curation.data.rows import Example
-from curation.representations.base import Representation
+from curation.representations.base import Representation, storage_option
 
 
 class Embed(Representation):
@@ -36,6 +36,7 @@ class Embed(Representation):
             "auto", "Where it runs; auto takes a GPU if there is one.", choices=("auto", "cpu", "cuda")
         )
         batch_size: int = option(32, "Texts embedded at once.", low=1)
+        storage: str = storage_option()
 
     config: Config
 

@@ -23,6 +23,7 @@ from curation.config import Options, option
 from curation.data.rows import Example
 from curation.errors import ConfigError, ModelError
 from curation.models import LanguageModelOptions
+from curation.representations.base import storage_option
 from curation.representations.language_model import LanguageModelRepresentation
 from curation.representations.projection import unit
 
@@ -50,6 +51,7 @@ class Rds(LanguageModelRepresentation):
             "or the last token.",
             choices=("weighted", "mean", "last"),
         )
+        storage: str = storage_option()
 
     config: Config
 
@@ -76,13 +78,14 @@ class Rds(LanguageModelRepresentation):
         """Return float32 (rows, 1, layers · hidden size), unit length."""
         rows = [self.encoder.encode(example) for example in examples]
         batch = losses.padded(rows, self.encoder.tokenizer.pad_token_id, self._model.device)
-        features = pooled(
-            self._model,
-            batch["input_ids"],
-            batch["attention_mask"],
-            layers=self.config.layers,
-            pooling=self.config.pooling,
-        )
+        with self.config.autocasting():
+            features = pooled(
+                self._model,
+                batch["input_ids"],
+                batch["attention_mask"],
+                layers=self.config.layers,
+                pooling=self.config.pooling,
+            )
         return features.unsqueeze(1).cpu().numpy()
 
 
@@ -115,9 +118,11 @@ def pooled(
     import torch
 
     several = tuple(layers) != LAST
+    right = bool(attention_mask[:, 0].all())  # then no real token of a causal model sees padding, and no mask is needed
+    visible = None if right else attention_mask
     with torch.no_grad():
         output = model.base_model(
-            input_ids=input_ids, attention_mask=attention_mask, use_cache=False, output_hidden_states=several
+            input_ids=input_ids, attention_mask=visible, use_cache=False, output_hidden_states=several
         )
     hidden = output.hidden_states if several else (output.last_hidden_state,)  # (rows, columns, hidden size) each
     if min(layers) < -len(hidden):
@@ -128,5 +133,6 @@ def pooled(
     count = attention_mask.cumsum(1) * attention_mask  # t of each real token, 0 for padding: (rows, columns)
     weight = {"weighted": count, "mean": attention_mask, "last": count == count.amax(1, keepdim=True)}[pooling].float()
     weight = weight / weight.sum(1, keepdim=True)
-    parts = [unit(torch.einsum("bt,bth->bh", weight, hidden[i].float())) for i in layers]  # (rows, hidden size) each
+    with torch.autocast(weight.device.type, enabled=False):  # pooled in float32 whatever the model computes in
+        parts = [unit(torch.einsum("bt,bth->bh", weight, hidden[i].float())) for i in layers]  # (rows, hidden size)
     return torch.cat(parts, dim=1) / math.sqrt(len(parts))
