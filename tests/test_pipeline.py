@@ -191,3 +191,14 @@ def test_the_whole_loop_on_real_rows(workspace: Workspace, shared: Path, tiny_lm
     assert losses["selected"] < losses["random"]
     again = pipeline.run(workspace, config)
     assert again["experiment"] == made["experiment"] and again["result"] == result
+    options = {"exact": True}
+    exact = dataclasses.replace(
+        config, representation=RepresentationConfig(name="less", options=options), experiment=None
+    )
+    similarity, sketched = (
+        pipeline.read_represented(workspace.artefact("representation", key)).similarity
+        for key in (pipeline.run(workspace, exact)["representation"], made["representation"])
+    )
+    assert similarity.shape == sketched.shape
+    assert 0 < np.sqrt(np.mean((similarity - sketched) ** 2)) < 1.2 / np.sqrt(512)
+    assert len(workspace.artefacts("warmup")) == 1
