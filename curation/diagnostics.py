@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.similarity import Features
+from curation.similarity import TILE_BYTES, Features
 
 if TYPE_CHECKING:
     from curation.selectors import Subset
@@ -27,7 +27,6 @@ Indices = npt.NDArray[np.int64] | Sequence[int]
 
 _DRAWS = 5  # random subsets that the comparison is averaged over
 _REPEAT = 1e-3  # two picks repeat each other if their similarities differ by less than this share of their size
-_BLOCK = 2048  # rows compared with the whole pool at once
 _NARROW = 512
 
 
@@ -92,13 +91,14 @@ def twins(pool: Features, *, threshold: float = 0.95, seed: int = 0) -> npt.NDAr
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    values: Any = pool.values if pool.is_sparse else _narrow(pool, seed)
+    values: Any = pool.values if pool.is_sparse else pool.narrowed(_NARROW, seed=seed)
     n_pool = len(pool.ids)
     squares = values.multiply(values) if pool.is_sparse else values**2
     norm = np.sqrt(np.asarray(squares.sum(axis=1)).ravel())  # (n_pool,)
     pairs = []
-    for start in range(0, n_pool, _BLOCK):
-        block = slice(start, start + _BLOCK)
+    together = max(1, TILE_BYTES // (4 * n_pool))
+    for start in range(0, n_pool, together):
+        block = slice(start, start + together)
         products = values[block] @ values.T  # (block, n_pool)
         products = products.toarray() if pool.is_sparse else products
         left, right = np.nonzero(products > threshold * norm[block, None] * norm[None, :])
@@ -109,15 +109,6 @@ def twins(pool: Features, *, threshold: float = 0.95, seed: int = 0) -> npt.NDAr
     _, first = np.unique(group, return_index=True)
     lowest: npt.NDArray[np.int64] = first[group].astype(np.int64)
     return lowest
-
-
-def _narrow(pool: Features, seed: int) -> npt.NDArray[np.float32]:
-    width = int(np.prod(pool.values.shape[1:]))
-    if width <= _NARROW:
-        return pool.dense()
-    matrix = np.random.default_rng(seed).standard_normal((width, _NARROW), dtype=np.float32) / np.float32(_NARROW**0.5)
-    blocks = [pool.dense(slice(start, start + _BLOCK)) @ matrix for start in range(0, len(pool.ids), _BLOCK)]
-    return np.concatenate(blocks)
 
 
 def redundancy(groups: npt.NDArray[np.int64], indices: Indices) -> float:

@@ -3,25 +3,29 @@
 A store is the folder ``features/<representation key>-<role>``. Each call of `fill` that meets rows never seen before
 fixes a plan for them (``plan-0000/plan.json``) before the first shard, and every later call uses that plan for what
 it finds unfinished; so a stopped run goes on to the same bytes, and appended rows cost only themselves. A shard is
-`.npy` files (dense: float16; sparse: the three arrays of CSR) and a record with their checksums, written last: a shard
-without its record does not exist, one whose checksum is wrong is computed again. Left out: dropping rows that no data
-set holds any more.
+`.npy` files (dense: as `curation.codecs` keeps them; sparse: the three arrays of CSR) and a record with their codec,
+their width and their checksums, written last: a shard without its record does not exist, one whose checksum is wrong
+is computed again, and so are the rows of a plan that can't be read. Checksums are CRC-32, which guard against damage,
+not against malice, and take a tenth of SHA-256's time on the way to a stored pool. Left out: dropping rows that no
+data set holds any more.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Iterable, Sequence
+import shutil
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
+from curation import codecs
 from curation.database import storage_errors
 from curation.errors import WorkspaceError
 from curation.progress import Progress, Silent
@@ -30,7 +34,6 @@ if TYPE_CHECKING:
     from curation.data.rows import Example
     from curation.representations.base import Features, Plan, Representation
 
-MEMORY_BYTES = 2**31  # what is gathered beyond this lies in a memory-mapped file
 _Shard = tuple[int, int]  # (plan, shard)
 
 
@@ -48,6 +51,7 @@ class FeatureStore:
     def __init__(self, folder: Path, role: str) -> None:
         self.folder = folder
         self.role = role
+        self.storage = "float16"
         self._checked: set[_Shard] = set()  # shards whose checksums this instance has seen to be right
         self._load()
 
@@ -67,7 +71,8 @@ class FeatureStore:
         Raises
         ------
         WorkspaceError
-            If the disk is full; the shards finished so far stay.
+            If the disk is full; the shards finished so far stay. If what is stored is kept in another way than the
+            representation asks for.
         ModelError
             If a feature is not finite.
         """
@@ -75,10 +80,7 @@ class FeatureStore:
         with storage_errors(self.folder.parent):
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / "store.lock"):  # two processes that need the same rows take turns
-                _write(
-                    self.folder / "store.json",
-                    {"role": self.role, "weights": np.asarray(representation.weights, dtype=np.float64).tolist()},
-                )
+                self._write_about(representation)
                 self._load()
                 self._drop_damaged({example.id for example in examples}, progress)
                 self._finish(representation, examples, progress)
@@ -86,14 +88,14 @@ class FeatureStore:
                 if new:
                     progress.log(f"{len(examples) - len(new)} of {len(examples)} {self.role} rows are stored already")
                     plan = representation.plan(new, self.role)
-                    number = len(self._plans)
+                    number = max(self._plans, default=-1) + 1
                     text = plan.to_json([example.id for example in new])
-                    _write(self._folder_of(number) / "plan.json", json.loads(text))
+                    _write_json(self._folder_of(number) / "plan.json", json.loads(text))
                     representation.stream(new, plan, _Writer(self, number, range(len(plan.shards))), progress)
                 self._load()
 
     def features(self, ids: Sequence[str]) -> Features:
-        """Return the features of `ids`, in that order; memory-mapped where they are large.
+        """Return the features of `ids`, in that order; dense ones stay on disk until they are read.
 
         Raises
         ------
@@ -107,70 +109,92 @@ class FeatureStore:
                 f"{len(lacking)} rows, {lacking[0]} first, have no features in {self.folder.name}; compute the "
                 "representation for this data set first"
             )
-        weights = np.asarray(json.loads((self.folder / "store.json").read_text())["weights"], dtype=np.float32)
-        parts: dict[_Shard, tuple[list[int], list[int]]] = {}
-        for position, row_id in enumerate(ids):
-            plan, shard, row = self._place[row_id]
-            positions, rows = parts.setdefault((plan, shard), ([], []))
-            positions.append(position)
-            rows.append(row)
-        for shard_key in parts:
+        about = _read_json(self.folder / "store.json", "weights")
+        if about is None:
+            raise WorkspaceError(f"store.json of {self.folder.name} is damaged; compute the representation again")
+        weights = np.asarray(about["weights"], dtype=np.float32)
+        places = [self._place[i] for i in ids]
+        shards = sorted({(plan, shard) for plan, shard, _ in places})
+        for shard_key in shards:
             if not self._is_whole(shard_key):
                 raise WorkspaceError(
                     f"shard {shard_key[1]} of {self.folder.name}/{self._folder_of(shard_key[0]).name} is damaged; "
                     "compute the representation again: only that shard is computed anew"
                 )
-        if not parts:
+        if not shards:
             return Features(np.zeros((0, len(weights), 0), dtype=np.float16), weights, ())
-        sparse = "columns" in self._record(next(iter(parts)))
-        values = self._gather_sparse(parts) if sparse else self._gather_dense(parts, len(ids))
-        return Features(values, weights, tuple(ids))
+        number = {shard_key: i for i, shard_key in enumerate(shards)}
+        shard = np.array([number[plan, shard] for plan, shard, _ in places])
+        row = np.array([row for *_, row in places])
+        record = self._record(shards[0])
+        if record["codec"] == "csr":
+            return Features(self._sparse(shards, record["columns"], shard, row), weights, tuple(ids))
+        files = [
+            {name.removesuffix(".npy"): self._path(shard_key, name) for name in self._record(shard_key)["files"]}
+            for shard_key in shards
+        ]
+        shape = (len(ids), len(weights), record["columns"])
+        return Features(codecs.Stored(files, record["codec"], shape, shard, row), weights, tuple(ids))
 
-    def _gather_dense(
-        self, parts: dict[_Shard, tuple[list[int], list[int]]], n: int
-    ) -> npt.NDArray[np.float16]:  # (n, C, d)
-        out: npt.NDArray[np.float16] | None = None
-        for shard, (positions, rows) in parts.items():
-            values = np.load(self._path(shard, "values.npy"), mmap_mode="r", allow_pickle=False)
-            if out is None:
-                out = _room((n, *values.shape[1:]), values.dtype, self.folder)
-            out[positions] = values[rows]
-        assert out is not None
-        return out
-
-    def _gather_sparse(self, parts: dict[_Shard, tuple[list[int], list[int]]]) -> Any:  # CSR (n, d)
+    def _sparse(
+        self, shards: Sequence[_Shard], columns: int, shard: npt.NDArray[np.int64], row: npt.NDArray[np.int64]
+    ) -> Any:  # CSR (n, d)
         from scipy.sparse import csr_matrix, vstack
 
         blocks, order = [], []
-        for shard, (positions, rows) in parts.items():
-            arrays = [np.load(self._path(shard, f"{name}.npy"), allow_pickle=False) for name in _CSR]
-            shape = (len(arrays[2]) - 1, self._record(shard)["columns"])
-            blocks.append(csr_matrix(tuple(arrays), shape=shape)[rows])
-            order += positions
-        return vstack(blocks, format="csr")[np.argsort(order)]
+        for number, shard_key in enumerate(shards):
+            mine = np.flatnonzero(shard == number)
+            arrays = [np.load(self._path(shard_key, f"{name}.npy"), allow_pickle=False) for name in _CSR]
+            blocks.append(csr_matrix(tuple(arrays), shape=(len(arrays[2]) - 1, columns))[row[mine]])
+            order.append(mine)
+        return vstack(blocks, format="csr")[np.argsort(np.concatenate(order))]
 
     # What is there
 
     def _load(self) -> None:
         """Read the plans and the records of finished shards."""
-        self._plans: list[list[list[str]]] = []  # plan → shard → ids
-        self._batches: list[Any] = []
+        self._plans: dict[int, list[list[str]]] = {}  # plan → shard → ids
+        self._batches: dict[int, Any] = {}
         self._rejected: dict[str, str] = {}
         self._place: dict[str, tuple[int, int, int]] = {}  # id → plan, shard, row
         self._finished: set[_Shard] = set()
-        for number, path in enumerate(sorted(self.folder.glob("plan-*/plan.json"))):
-            data = json.loads(path.read_text("utf-8"))
-            self._batches.append(data["shards"])
-            self._plans.append([[i for batch in shard for i in batch] for shard in data["shards"]])
+        self._unreadable: list[Path] = []  # folders of plans
+        for folder in sorted(self.folder.glob("plan-*")):
+            data = _read_json(folder / "plan.json", "shards", "rejected")
+            if data is None:
+                self._unreadable.append(folder)
+                continue
+            number = int(folder.name.removeprefix("plan-"))
+            self._batches[number] = data["shards"]
+            self._plans[number] = [[i for batch in shard for i in batch] for shard in data["shards"]]
             self._rejected.update(data["rejected"])
-            for shard, ids in enumerate(self._plans[-1]):
+            for shard, ids in enumerate(self._plans[number]):
                 if self._path((number, shard), "json").is_file():
                     self._finished.add((number, shard))
                     self._place.update({row_id: (number, shard, row) for row, row_id in enumerate(ids)})
 
+    def _write_about(self, representation: Representation) -> None:
+        """Write what holds for the whole store; another way of keeping features than what is there is refused."""
+        self.storage = getattr(representation, "storage", "float16")
+        if self.role == "query" and self.storage != "float32":
+            self.storage = "float16"  # they are few, and one side's rounding is enough
+        path = self.folder / "store.json"
+        kept = (_read_json(path) or {}).get("storage", self.storage)
+        if kept != self.storage:
+            raise WorkspaceError(
+                f"{self.folder.name} keeps its features as {kept}, the representation {representation.name} asks for "
+                f"{self.storage}; its key must name the storage, so that each has a store of its own"
+            )
+        weights = np.asarray(representation.weights, dtype=np.float64).tolist()
+        _write_json(path, {"role": self.role, "storage": self.storage, "weights": weights})
+
     def _drop_damaged(self, wanted: set[str], progress: Progress) -> None:
-        """Forget finished shards of wanted rows whose files are not what was written."""
-        damaged = False
+        """Forget plans that can't be read, and finished shards of wanted rows that are not what was written."""
+        damaged = bool(self._unreadable)
+        for folder in self._unreadable:
+            if any(folder.glob("shard-*")):  # without any, a run was stopped before its plan was whole
+                progress.log(f"{folder.name} is damaged and its rows are computed again")
+            shutil.rmtree(folder)
         for plan, shard in sorted(self._finished):
             if wanted.isdisjoint(self._plans[plan][shard]) or self._is_whole((plan, shard)):
                 continue
@@ -185,7 +209,7 @@ class FeatureStore:
         from curation.representations.base import Plan
 
         position = {example.id: i for i, example in enumerate(examples)}
-        for number, shards in enumerate(self._plans):
+        for number, shards in self._plans.items():
             open_shards = [
                 shard
                 for shard, ids in enumerate(shards)
@@ -215,10 +239,9 @@ class FeatureStore:
     def _is_whole(self, shard: _Shard) -> bool:
         if shard not in self._checked:
             try:
-                for name, digest in self._record(shard)["files"].items():
-                    with self._path(shard, name).open("rb") as file:
-                        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                            return False
+                files = self._record(shard)["files"]
+                if any(_checksum(self._path(shard, name)) != expected for name, expected in files.items()):
+                    return False
             except (FileNotFoundError, ValueError, KeyError):
                 return False
             self._checked.add(shard)
@@ -242,51 +265,64 @@ class _Writer:
         """Store a shard: its arrays, then the record that makes it count."""
         place = (self._plan, self._shards[shard])
         assert values.shape[0] == len(ids)
-        record: dict[str, Any] = {"files": {}}
         if isinstance(values, np.ndarray):
-            arrays = {"values": _half(values, ids)}
+            codec, arrays = self._store.storage, codecs.encode(values, self._store.storage)
+            _require_finite(arrays["values"], ids)
         else:
-            arrays = {name: getattr(values, name) for name in _CSR}
-            record["columns"] = int(values.shape[1])
+            codec, arrays = "csr", {name: getattr(values, name) for name in _CSR}
+        files = {}
         for name, array in arrays.items():
             path = self._store._path(place, f"{name}.npy")
-            part = path.with_suffix(".part")
-            with part.open("wb") as file:
-                np.save(file, array, allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
-            with part.open("rb") as file:
-                record["files"][f"{name}.npy"] = hashlib.file_digest(file, "sha256").hexdigest()
-            part.rename(path)
-        _write(self._store._path(place, "json"), record)
+            _write(path, partial(_save, array=array))
+            files[path.name.partition(".")[2]] = _checksum(path)
+        _write_json(
+            self._store._path(place, "json"), {"codec": codec, "columns": int(values.shape[-1]), "files": files}
+        )
 
 
-def _half(values: npt.NDArray[np.floating[Any]], ids: Sequence[str]) -> npt.NDArray[np.float16]:
-    with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
-    finite = np.isfinite(half).reshape(len(ids), -1).all(axis=1)
+def _require_finite(stored: npt.NDArray[Any], ids: Sequence[str]) -> None:
+    finite = np.isfinite(stored).reshape(len(ids), -1).all(axis=1)
     if not finite.all():
         raise WorkspaceError(
             f"the feature of row {ids[int(finite.argmin())]} has numbers beyond 65504, which can't be stored as "
             "float16; features are of unit length, so mend the representation"
         )
-    return half
 
 
-def _room(shape: tuple[int, ...], dtype: np.dtype[Any], folder: Path) -> npt.NDArray[Any]:
-    """Return an array to fill; a large one lies in a file that vanishes with it."""
-    if int(np.prod(shape)) * dtype.itemsize <= MEMORY_BYTES:
-        return np.empty(shape, dtype=dtype)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
+def _checksum(path: Path) -> int:
+    return zlib.crc32(np.memmap(path, mode="r").data)
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON beside and rename."""
+def _read_json(path: Path, *needed: str) -> dict[str, Any] | None:
+    """Return what the file holds; None if it is not there, or damaged."""
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return data if isinstance(data, dict) and data.keys() >= set(needed) else None
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, lambda file: file.write(json.dumps(content, separators=(",", ":")).encode()))
+
+
+def _save(file: BinaryIO, array: npt.NDArray[Any]) -> None:
+    """Write a `.npy` file; numpy's own `save` tells of a full disk without saying that it is full."""
+    array = np.ascontiguousarray(array)
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+    file.write(array.data)
+
+
+def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
+    """Write a file beside and rename it, so that it is never seen half-written."""
     part = path.with_name(f"{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(content, file, separators=(",", ":"))
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with part.open("wb") as file:
+            save(file)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        part.unlink(missing_ok=True)  # of no use, and on a full disk in the way
+        raise
     part.rename(path)

@@ -3,7 +3,8 @@
 Only the pool is laid out. LESS's queries are plain gradients and its pool rows Adam directions, so a joint layout may
 put the queries on an island of their own; each query is placed instead at the similarity-weighted mean of its nearest
 candidates' positions, for every representation alike. Positions are for looking only: no selector reads them. Wide
-features are first reduced to 50 dimensions by a seeded truncated SVD.
+features are first reduced to 50 dimensions by a seeded truncated SVD, those too large to be held in memory after a
+random projection to 512.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ N_NEIGHBOURS = 15
 SMALLEST_FOR_UMAP = 16  # UMAP's spectral start needs more rows than this has neighbours
 _SVD_DIMENSIONS = 50
 _SVD_ABOVE = 100
+_LARGEST = 256 * 2**20  # bytes of float32; the SVD makes copies
+_NARROW = 512
 _PLACED_BY = 10
 
 
@@ -91,15 +94,15 @@ def place(
 
 def _reduced(pool: Features, seed: int) -> npt.NDArray[np.float32]:
     """Reduce wide features by truncated SVD; the sign of each component is fixed so that the map does not flip."""
-    width = int(np.prod(pool.values.shape[1:]))
-    if width <= _SVD_ABOVE:
+    k = min(_SVD_DIMENSIONS, len(pool.ids) - 1, pool.width - 1)
+    if pool.width <= _SVD_ABOVE or k < 2:
         return pool.dense()
     from sklearn.decomposition import TruncatedSVD
 
-    values: Any = pool.values if pool.is_sparse else pool.dense()
-    k = min(_SVD_DIMENSIONS, len(pool.ids) - 1, width - 1)
-    if k < 2:
-        return pool.dense()
+    values: Any = pool.values
+    if not pool.is_sparse:
+        large = 4 * len(pool.ids) * pool.width > _LARGEST
+        values = pool.narrowed(_NARROW, seed=seed) if large else pool.dense()
     reduced = TruncatedSVD(n_components=k, random_state=seed, n_iter=4).fit_transform(values)
     return np.asarray(reduced, dtype=np.float32)
 

@@ -60,7 +60,7 @@ def near_copies(d: int) -> np.ndarray:
 @pytest.mark.parametrize("d", [64, 3000])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_twins_are_grouped_and_counted(d: int, sparse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnostics, "_BLOCK", 16)
+    monkeypatch.setattr(diagnostics, "TILE_BYTES", 16 * 4 * 40)  # 16 rows at once
     z = near_copies(d)
     values = csr_matrix(z) if sparse else z[:, None]
     groups = diagnostics.twins(Features(values, np.ones(1, dtype=np.float32), tuple(map(str, range(40)))))

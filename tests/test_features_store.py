@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import subprocess
 import sys
+import time
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +17,13 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from curation import features_store
+from curation import codecs, similarity
+from curation.codecs import CODECS, Stored
 from curation.config import Options
 from curation.data.rows import Example, Message, RowError, row_id
 from curation.errors import WorkspaceError
 from curation.features_store import FeatureStore
+from curation.progress import Silent
 from curation.representations import Plan, Representation
 from curation.similarity import Features
 from curation.workspace import Workspace
@@ -29,10 +35,12 @@ class Fake(Representation):
     """Vectors from a row's id, in shards of two batches; `computed` counts rows, at `stop_at` the process is killed."""
 
     name = "fake"
+    storage = "float16"
+    d = 8
 
-    def __init__(self, sparse: bool = False, stop_at: int = -1) -> None:
+    def __init__(self, sparse: bool = False, stop_at: int = -1, storage: str = "float16") -> None:
         super().__init__(Options())
-        self.sparse, self.stop_at, self.computed = sparse, stop_at, 0
+        self.sparse, self.stop_at, self.storage, self.computed = sparse, stop_at, storage, 0
 
     @property
     def weights(self) -> Any:
@@ -57,14 +65,34 @@ class Fake(Representation):
         if self.computed == self.stop_at:
             os.kill(os.getpid(), 9)
         self.computed += len(examples)
-        values = np.stack([vector(example) for example in examples])
+        values = np.stack([vector(example, self.d) for example in examples])
         return csr_matrix(values[:, 0] * (values[:, 0] > 0)) if self.sparse else values
 
 
-def vector(example: Example) -> np.ndarray:
-    """The right features of a row, float32 (2, 8), exact in float16."""
+class Slow(Fake):
+    """Takes its time, and writes into the file `log` a byte for each row that it computed."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__()
+        self.log = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def compute(self, examples: Sequence[Example], role: str) -> Any:
+        time.sleep(0.01)
+        values = super().compute(examples, role)
+        os.write(self.log, bytes(len(examples)))
+        return values
+
+
+class Wide(Fake):
+    """Vectors of 2 × 1024 numbers: 4 KB a row in float16."""
+
+    d = 1024
+
+
+def vector(example: Example, d: int = 8) -> np.ndarray:
+    """The right features of a row, float32 (2, d), exact in float16."""
     seed = int(example.id[:8], 16)
-    return np.random.default_rng(seed).integers(-8, 8, size=(2, 8)).astype(np.float32) / 16
+    return np.random.default_rng(seed).integers(-8, 8, size=(2, d)).astype(np.float32) / 16
 
 
 def rows(n: int, start: int = 0, word: str = "row") -> list[Example]:
@@ -85,7 +113,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def assert_right(features: Features, examples: Sequence[Example]) -> None:
     assert features.ids == tuple(ids(examples))
-    np.testing.assert_array_equal(features.values, np.stack([vector(example) for example in examples]))
+    expected = np.stack([vector(example) for example in examples])
+    np.testing.assert_array_equal(features.values[:], expected)
+    assert features.dense(np.array([], dtype=np.int64)).shape == (0, 16)
+    for rows, block in features.tiles(3):
+        np.testing.assert_array_equal(block, features.dense(rows))
 
 
 def test_features_come_back_in_the_order_asked_for(workspace: Workspace) -> None:
@@ -99,19 +131,69 @@ def test_features_come_back_in_the_order_asked_for(workspace: Workspace) -> None
         assert_right(found.features(ids(shuffled)), shuffled)
         assert_right(found.features(ids(shuffled[:1] * 2)), shuffled[:1] * 2)
     features = store.features(ids(examples))
-    assert features.values.dtype == np.float16
     np.testing.assert_array_equal(features.weights, np.array([0.1, 0.9], dtype=np.float32))
     assert store.features([]).values.shape[0] == 0
 
 
-def test_large_features_are_memory_mapped(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features_store, "MEMORY_BYTES", 10)
-    store = workspace.feature_store("k", "pool")
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_way_of_keeping_features(workspace: Workspace, codec: str) -> None:
     examples = rows(11)
-    store.fill(Fake(), examples)
-    features = store.features(ids(examples))
-    assert isinstance(features.values, np.memmap)
-    assert_right(features, examples)
+    expected = np.stack([vector(example) for example in examples])
+    found, decoded = {}, np.empty_like(expected)
+    for role in ("pool", "query"):
+        store = workspace.feature_store("k", role)
+        store.fill(Fake(storage=codec), examples)
+        kept = codec if role == "pool" or codec == "float32" else "float16"
+        record = json.loads((store.folder / "plan-0000" / "shard-00001.json").read_text())
+        assert (record["codec"], record["columns"]) == (kept, 8)
+        stored = np.load(store.folder / "plan-0000" / "shard-00001.values.npy")
+        assert stored.dtype == ("uint8" if kept == "1-bit" else kept)
+        assert stored.shape == (SHARD, 2, 1 if kept == "1-bit" else 8)
+        for asked in (store, workspace.feature_store("k", role)):
+            found[role] = asked.features(ids(examples))
+            codecs.decode(codecs.encode(expected, kept), kept, decoded)
+            np.testing.assert_array_equal(found[role].values[:], decoded, strict=True)
+    products = np.einsum("c,qcd,pcd->qp", found["pool"].weights, *(found[role].values[:] for role in ("query", "pool")))
+    for max_bytes in (1, 200, 10_000):
+        got = similarity.compute(found["query"], found["pool"], max_bytes=max_bytes)
+        np.testing.assert_allclose(got, products, atol=1e-6)
+
+
+def test_a_store_keeps_features_in_one_way_only(workspace: Workspace) -> None:
+    store = workspace.feature_store("k", "pool")
+    store.fill(Fake(storage="int8"), rows(5))
+    before = contents(store.folder)
+    with pytest.raises(
+        WorkspaceError, match="k-pool keeps its features as int8, the representation fake asks for 1-bit; its key must"
+    ):
+        store.fill(Fake(storage="1-bit"), rows(9))
+    assert contents(store.folder) == before
+    store.fill(Fake(storage="int8"), rows(9))
+    with pytest.raises(WorkspaceError, match="can't be kept as 'int3'; expected one of: float16, float32, int8, 1-bit"):
+        workspace.feature_store("other", "pool").fill(Fake(storage="int3"), rows(1))
+
+
+def test_large_features_stay_on_disk(workspace: Workspace) -> None:
+    store, examples = workspace.feature_store("k", "pool"), rows(500)
+    shuffled = [examples[i] for i in np.random.default_rng(0).permutation(len(examples))]
+    store.fill(Wide(), examples)
+    query = workspace.feature_store("k", "query")
+    query.fill(Wide(), examples[:3])
+    whole, tile = 4 * 500 * 2 * 1024, 2**17
+    tracemalloc.start()
+    pool = store.features(ids(shuffled))
+    assert isinstance(pool.values, Stored)
+    got = similarity.compute(query.features(ids(examples[:3])), pool, max_bytes=tile)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6 * tile < whole / 4
+    place = {e.id: i for i, e in enumerate(shuffled)}
+    expected = sum(
+        w * np.stack([vector(e, 1024)[c] for e in examples[:3]]) @ np.stack([vector(e, 1024)[c] for e in shuffled]).T
+        for c, w in enumerate(pool.weights)
+    )
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-4)
+    assert got[0, place[examples[0].id]] == pytest.approx(float(expected[0].max()))
     assert {p.name for p in store.folder.iterdir()} == {"plan-0000", "store.json", "store.lock"}  # nothing left lying
 
 
@@ -142,6 +224,52 @@ def test_appended_rows_cost_only_themselves_in_any_pool(workspace: Workspace) ->
     assert workspace.feature_store("k", "query").missing(ids(examples)) == ids(examples)
 
 
+def test_new_queries_and_appended_rows_cost_only_themselves(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from curation import pipeline
+    from curation.config import DatasetConfig, RepresentationConfig
+    from curation.representations.lexical import Lexical
+
+    computed: dict[str, int] = {}
+    compute = Lexical.compute
+
+    def counted(self: Lexical, examples: Sequence[Example], role: str) -> Any:
+        computed[role] = computed.get(role, 0) + len(examples)
+        return compute(self, examples, role)
+
+    monkeypatch.setattr(Lexical, "compute", counted)
+    sizes = {"pool": range(30), "wider": range(37), "queries": range(100, 104), "more": range(100, 107)}
+    keys = {}
+    for name, numbers in sizes.items():
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(f'{{"prompt": "word {i}", "response": "{i}"}}\n' for i in numbers))
+        keys[name] = pipeline.load(workspace, DatasetConfig(path=str(path)), "pool")
+    for pool, queries, cost in (
+        ("pool", "queries", {"pool": 30, "query": 4}),
+        ("pool", "more", {"query": 3}),
+        ("wider", "more", {"pool": 7}),
+        ("wider", "queries", {}),
+    ):
+        computed.clear()
+        shown = pipeline.represent(
+            workspace, keys[pool], keys[queries], RepresentationConfig(name="lexical"), draw_map=False
+        )
+        assert computed == cost
+        assert shown.similarity.shape == (len(sizes[queries]), len(sizes[pool]))
+
+
+def test_another_config_leaves_the_old_store_untouched(workspace: Workspace) -> None:
+    old = workspace.feature_store("old", "pool")
+    old.fill(Fake(), rows(9))
+    before = contents(old.folder)
+    new, cost = workspace.feature_store("new", "pool"), Fake(storage="int8")
+    new.fill(cost, rows(9))
+    assert cost.computed == 9
+    assert contents(old.folder) == before
+    assert_right(old.features(ids(rows(9))), rows(9))
+
+
 def test_rows_that_cannot_be_represented_are_told_and_not_tried_again(workspace: Workspace) -> None:
     store = workspace.feature_store("k", "pool")
     examples = [*rows(3), *rows(2, word="reject"), *rows(2, start=3)]
@@ -154,6 +282,14 @@ def test_rows_that_cannot_be_represented_are_told_and_not_tried_again(workspace:
         store.features(ids(examples[2:4]))
 
 
+def start(code: str, *given: Any) -> subprocess.Popen[str]:
+    """Run Python code in a process of its own that can import this module."""
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here.parent), str(here)])}
+    command = [sys.executable, "-c", code, *map(str, given)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
 KILLED = """
 import sys
 from test_features_store import Fake, rows
@@ -163,10 +299,7 @@ Workspace(sys.argv[1]).feature_store("k", "pool").fill(Fake(stop_at=int(sys.argv
 
 
 def kill_while_filling(workspace: Workspace, at: int) -> None:
-    here = Path(__file__).parent
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here.parent), str(here)])}
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(workspace.root), str(at)], env=environment)
-    assert killed.returncode == -9
+    assert start(KILLED, workspace.root, at).wait() == -9
 
 
 def test_a_killed_run_resumes_to_the_same_bytes(workspace: Workspace, tmp_path: Path) -> None:
@@ -181,6 +314,44 @@ def test_a_killed_run_resumes_to_the_same_bytes(workspace: Workspace, tmp_path: 
     store.fill(resumed, rows(14)[::-1])  # the plan is the first run's, whatever the order now
     assert resumed.computed == 14 - 2 * SHARD
     assert contents(store.folder) == contents(whole.folder)
+
+
+SLOW = """
+import sys
+from pathlib import Path
+from test_features_store import FeatureStore, Slow, rows
+folder, log, n = map(Path, sys.argv[1:])
+store, examples = FeatureStore(folder, "pool"), rows(int(n.name))
+print("go", flush=True)
+store.fill(Slow(log), examples)
+"""
+
+
+def test_ten_kills_from_outside_cost_a_shard_each_and_no_byte(tmp_path: Path) -> None:
+    examples, log = rows(1_000), tmp_path / "log"
+    whole, folder = FeatureStore(tmp_path / "whole", "pool"), tmp_path / "killed"
+    whole.fill(Fake(), examples)
+    log.touch()
+    delay, left = np.random.default_rng(0).uniform(0.0, 0.4, size=10), len(examples)
+    for kill in range(10):
+        before = log.stat().st_size
+        process = start(SLOW, folder, log, len(examples))
+        assert process.stdout is not None and process.stdout.readline() == "go\n"
+        time.sleep(delay[kill])
+        while kill % 2 and process.poll() is None and not any(folder.rglob("*.part")):
+            pass  # every second one in the midst of a write
+        process.kill()
+        assert process.wait() == -9
+        process.stdout.close()
+        still = len(FeatureStore(folder, "pool").missing(ids(examples)))
+        lost = log.stat().st_size - before - (left - still)
+        assert 0 <= lost <= SHARD
+        left = still
+    assert 0 < left < len(examples)
+    last = Fake()
+    FeatureStore(folder, "pool").fill(last, examples)
+    assert last.computed == left
+    assert contents(folder) == contents(whole.folder)
 
 
 def test_a_killed_run_whose_rows_are_partly_gone(workspace: Workspace) -> None:
@@ -203,7 +374,7 @@ def test_a_half_written_shard_is_not_there(workspace: Workspace) -> None:
     assert len(again.missing(ids(rows(8)))) == SHARD
 
 
-@pytest.mark.parametrize("harm", ["flipped", "cut", "gone", "record"])
+@pytest.mark.parametrize("harm", ["flipped", "cut", "emptied", "gone", "record"])
 def test_a_damaged_shard_is_refused_and_computed_again(workspace: Workspace, harm: str) -> None:
     store = workspace.feature_store("k", "pool")
     examples = rows(11)
@@ -216,6 +387,8 @@ def test_a_damaged_shard_is_refused_and_computed_again(workspace: Workspace, har
             path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
         case "cut":
             path.write_bytes(data[:-10])
+        case "emptied":
+            path.write_bytes(b"")
         case "gone":
             path.unlink()
         case "record":
@@ -232,6 +405,55 @@ def test_a_damaged_shard_is_refused_and_computed_again(workspace: Workspace, har
     assert_right(damaged.features(ids(examples)), examples)
 
 
+@pytest.mark.parametrize("harm", [b'{"role":"pool","shards":[[["12', b"[]", b"", None])
+def test_the_rows_of_a_damaged_plan_are_computed_again(workspace: Workspace, harm: bytes | None) -> None:
+    store = workspace.feature_store("k", "pool")
+    examples = [*rows(11), *rows(1, word="reject")]
+    store.fill(Fake(), examples[:7])
+    store.fill(Fake(), examples)
+    second = contents(store.folder / "plan-0001")
+    path = store.folder / "plan-0000" / "plan.json"
+    path.unlink() if harm is None else path.write_bytes(harm)
+    damaged = workspace.feature_store("k", "pool")
+    assert damaged.missing(ids(examples)) == ids(examples[:7])
+    assert_right(damaged.features(ids(examples[7:11])), examples[7:11])
+    with pytest.raises(
+        WorkspaceError, match=r"7 rows, .* first, have no features in k-pool; compute the representation"
+    ):
+        damaged.features(ids(examples[:11]))
+    mended, told = Fake(), Told()
+    damaged.fill(mended, examples, told)
+    assert mended.computed == 7
+    assert "plan-0000 is damaged and its rows are computed again" in told.lines
+    assert_right(damaged.features(ids(examples[:11])), examples[:11])
+    assert contents(store.folder / "plan-0001") == second
+    assert workspace.feature_store("k", "pool").missing(ids(examples)) == []
+
+
+class Told(Silent):
+    """Progress that keeps the log."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def log(self, message: str) -> None:
+        self.lines.append(message)
+
+
+@pytest.mark.parametrize("harm", ['{"role":"pool","wei', "3", "{}"])
+def test_a_damaged_store_file_is_refused_and_written_again(workspace: Workspace, harm: str) -> None:
+    store = workspace.feature_store("k", "pool")
+    store.fill(Fake(), rows(5))
+    (store.folder / "store.json").write_text(harm)
+    damaged = workspace.feature_store("k", "pool")
+    with pytest.raises(WorkspaceError, match=r"store.json of k-pool is damaged; compute the representation again"):
+        damaged.features(ids(rows(5)))
+    mended = Fake()
+    damaged.fill(mended, rows(5))
+    assert mended.computed == 0
+    assert_right(damaged.features(ids(rows(5))), rows(5))
+
+
 def test_a_number_that_float16_lacks_is_refused_by_row(workspace: Workspace) -> None:
     class Huge(Fake):
         def compute(self, examples: Sequence[Example], role: str) -> Any:
@@ -243,18 +465,45 @@ def test_a_number_that_float16_lacks_is_refused_by_row(workspace: Workspace) -> 
     assert len(store.missing(ids(rows(4)))) == 4
 
 
-def test_a_full_disk_keeps_the_shards_finished_so_far(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = workspace.feature_store("k", "pool")
-    save, saved = np.save, []
+def test_a_full_disk_in_the_midst_of_a_shard_keeps_the_shards_before_it(tmp_path: Path) -> None:
+    whole, disk = FeatureStore(tmp_path / "whole", "pool"), tmp_path / "disk"
+    whole.fill(Wide(), rows(40))
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(2**20 - 2**17))  # leaves room for seven shards of 16 KB and half of one
+        store = FeatureStore(disk / "store", "pool")
+        stopped = Wide()
+        with pytest.raises(WorkspaceError, match=r"a disk is full .*free some space and start again"):
+            store.fill(stopped, rows(40))
+        again = FeatureStore(store.folder, "pool")
+        left = again.missing(ids(rows(40)))
+        assert 0 < 40 - len(left) == stopped.computed - SHARD
+        assert not list(store.folder.rglob("*.part"))
+        kept = [e for e in rows(40) if e.id not in left]
+        np.testing.assert_array_equal(again.features(ids(kept)).values[:], [vector(e, 1024) for e in kept])
+        ballast.unlink()
+        rest = Wide()
+        again.fill(rest, rows(40))
+        assert rest.computed == len(left)
+        assert contents(store.folder) == contents(whole.folder)
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
-    def full(file: Any, array: Any, **options: Any) -> None:
-        if len(saved) == 2:
-            raise OSError(28, "No space left on device")
-        saved.append(1)
-        save(file, array, **options)
+
+def test_a_full_disk_is_told_to_who_may_not_mount_one(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, flush, flushed = workspace.feature_store("k", "pool"), os.fsync, []
+
+    def full(descriptor: int) -> None:
+        if len(flushed) == 6:  # in the third shard
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flushed.append(1)
+        flush(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr(np, "save", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(WorkspaceError, match="a disk is full"):
             store.fill(Fake(), rows(14))
     later, rest = workspace.feature_store("k", "pool"), Fake()

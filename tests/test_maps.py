@@ -9,6 +9,8 @@ from scipy.sparse import csr_matrix
 from curation import maps
 from curation.similarity import Features
 
+dense = Features.dense
+
 
 def features(values: np.ndarray) -> Features:
     values = values / np.linalg.norm(values, axis=1, keepdims=True)
@@ -56,6 +58,17 @@ def test_small_map_keeps_distances_of_a_plane() -> None:
     xy = maps.fit(made)
     wanted = np.linalg.norm(made.values[:, 0][:, None] - made.values[:, 0][None], axis=2)
     np.testing.assert_allclose(np.linalg.norm(xy[:, None] - xy[None], axis=2), wanted, atol=1e-5)
+
+
+def test_a_pool_too_large_to_be_held_keeps_its_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maps, "_LARGEST", 4 * 10 * 2000 - 1)
+    monkeypatch.setattr(Features, "dense", lambda self, rows: dense(self, rows), raising=True)  # never all rows
+    angles = np.linspace(0, 1, 10)[:, None]
+    axes = np.random.default_rng(0).normal(size=(2, 2000)) / 2000**0.5
+    made = features(np.hstack([np.cos(angles), np.sin(angles)]) @ axes)
+    wanted = np.linalg.norm(made.values[:, 0][:, None] - made.values[:, 0][None], axis=2)
+    xy = maps.fit(made)
+    np.testing.assert_allclose(np.linalg.norm(xy[:, None] - xy[None], axis=2), wanted, atol=0.1)
 
 
 def test_sparse_features_have_a_map() -> None:

@@ -57,6 +57,41 @@ def test_row_that_is_not_finite_is_named(bad: float) -> None:
         similarity.compute(query, pool)
 
 
+def test_a_bad_row_is_named_whatever_the_tiles() -> None:
+    query, pool = features(3, 1, 4, 0, "q"), features(7, 1, 4, 1, "p")
+    pool.values[5, 0, 2] = np.nan
+    sparse = [Features(csr_matrix(f.values[:, 0]), f.weights, f.ids) for f in (query, pool)]
+    for max_bytes in (1, 64, 2**20):
+        for pair in ((query, pool), sparse):
+            with pytest.raises(SelectionError, match="the feature of candidate p5 is not finite"):
+                similarity.compute(*pair, max_bytes=max_bytes)
+            with pytest.raises(SelectionError, match="the feature of query p5 is not finite"):
+                similarity.compute(*pair[::-1], max_bytes=max_bytes)
+
+
+def test_tiles_hold_each_row_once() -> None:
+    pool = features(11, 2, 8, 1, "p")
+    for made in (pool, Features(csr_matrix(pool.values[:, 0]), np.ones(1, np.float32), pool.ids)):
+        tiles = list(made.tiles(4))
+        assert [len(rows) for rows, _ in tiles] == [4, 4, 3]
+        assert np.concatenate([rows for rows, _ in tiles]).tolist() == list(range(11))
+        for rows, block in tiles:
+            dense = block.toarray() if made.is_sparse else block
+            np.testing.assert_array_equal(dense, made.dense(rows))
+
+
+def test_narrowed_features_keep_inner_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = features(30, 2, 700, 1, "p")
+    narrow = pool.narrowed(512)
+    assert narrow.shape == (30, 512) and narrow.dtype == np.float32
+    dense = pool.dense()
+    np.testing.assert_allclose(narrow @ narrow.T, dense @ dense.T, atol=0.25)
+    assert np.abs(narrow @ narrow.T - dense @ dense.T).mean() < 0.05
+    monkeypatch.setattr(similarity, "TILE_BYTES", 7 * 4 * 1400)
+    np.testing.assert_allclose(pool.narrowed(512), narrow, atol=1e-5)
+    np.testing.assert_array_equal(features(3, 1, 8, 0, "q").narrowed(8), features(3, 1, 8, 0, "q").dense())
+
+
 def test_features_of_two_representations_are_refused() -> None:
     with pytest.raises(SelectionError, match=r"\(1, 4\) and pool features of shape \(1, 5\) differ"):
         similarity.compute(features(2, 1, 4, 0, "q"), features(2, 1, 5, 0, "p"))
