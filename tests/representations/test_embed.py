@@ -61,3 +61,25 @@ def test_one_endless_word_is_cut() -> None:
     assert isinstance(embed, Embed)
     assert "".join(embed._chunks("日" * 1000, "")) == "日" * 1000
     assert np.isfinite(embed.compute(rows(["x" * 5000, ""]), "pool")).all()
+
+
+def test_rows_are_batched_by_tokens_whatever_the_order_and_the_bound() -> None:
+    embed = representations.create("embed", device="cpu", query_prompt="Represent this: ")
+    assert isinstance(embed, Embed)
+    one = rows(["naïve"])[0]
+    tokens = len(embed._model.tokenizer("user: naïve\nassistant: Yes.").input_ids)
+    assert embed.length(one, "pool") == tokens
+    assert embed.length(one, "query") == tokens + 3
+    examples = rows(["word " * n for n in (3, 700, 40, 1, 300, 90)])
+    for size, expected in (
+        (1024, ((1,), (4, 5, 2), (0, 3))),
+        (64, ((1,), (4,), (5,), (2,), (0, 3))),
+    ):
+        small = representations.create("embed", device="cpu", tokens_per_batch=size)
+        (batches,) = small.plan(examples, "pool").shards
+        assert batches == expected
+        for batch in batches:
+            got = small.compute([examples[i] for i in batch], "pool")
+            alone = np.concatenate([embed.compute([examples[i]], "pool") for i in batch])
+            np.testing.assert_allclose(got, alone, atol=1e-6)
+    assert small.key() == representations.create("embed", device="cpu").key()
