@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from curation import codecs
+from curation import codecs, engines
 from curation.database import storage_errors
 from curation.errors import WorkspaceError
 from curation.progress import Progress, Silent
@@ -91,7 +91,7 @@ class FeatureStore:
                     number = max(self._plans, default=-1) + 1
                     text = plan.to_json([example.id for example in new])
                     _write_json(self._folder_of(number) / "plan.json", json.loads(text))
-                    representation.stream(new, plan, _Writer(self, number, range(len(plan.shards))), progress)
+                    engines.stream(representation, new, plan, _Writer(self, number, range(len(plan.shards))), progress)
                 self._load()
 
     def features(self, ids: Sequence[str]) -> Features:
@@ -223,7 +223,7 @@ class FeatureStore:
                     self.role,
                     tuple(tuple(tuple(position[i] for i in b) for b in batches[shard]) for shard in open_shards),
                 )
-                representation.stream(examples, plan, _Writer(self, number, open_shards), progress)
+                engines.stream(representation, examples, plan, _Writer(self, number, open_shards), progress)
         self._load()
 
     def _folder_of(self, plan: int) -> Path:

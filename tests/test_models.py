@@ -94,7 +94,7 @@ def test_remote_code_is_refused_unless_ticked(copy: Path) -> None:
 
 
 def test_too_large_a_model_is_refused_with_the_sum(tiny_lm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_available", lambda _: 10_000_000)
+    monkeypatch.setattr(models, "memory_available", lambda _: 10_000_000)
     with pytest.raises(ModelError, match=r"6 M weights × 4 bytes \(float32\)\) but 0\.0 GB are free"):
         models.load_causal_lm(ModelConfig(name=str(tiny_lm), device="cpu"))
 

@@ -25,10 +25,10 @@ POLL_SECONDS = 1.0
 
 def devices(representation: Representation) -> list[str]:
     """Return the devices among which a representation's shards are shared out: all GPUs, where it runs on one."""
+    if representation.device != "cuda":
+        return [representation.device]
     import torch
 
-    if representation.device != "cuda" or torch.cuda.device_count() < 2:
-        return [representation.device]
     return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
 
 

@@ -113,6 +113,10 @@ class Representation(ABC):
         """Take the query set before anything else is asked; only features that depend on it make use of it."""
         self.queries = tuple(queries)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross to another process without what was loaded here."""
+        return _again, (type(self), self.config, self.queries)
+
     @abstractmethod
     def key(self) -> dict[str, Any]:
         """Everything that a feature depends on besides its row: content hashes, options, version; never a path."""
@@ -234,6 +238,12 @@ class Representation(ABC):
     def report(self) -> dict[str, Any]:
         """Return what a user should know about the features computed so far, as plain JSON."""
         return {}
+
+
+def _again(method: type[Representation], config: Options, queries: Sequence[Example]) -> Representation:
+    made = method(config)
+    made.prepare(queries)
+    return made
 
 
 def _joined(parts: Sequence[Any]) -> Any:

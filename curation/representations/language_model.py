@@ -8,7 +8,7 @@ from typing import Any
 from curation import models
 from curation.data.chat import Encoder
 from curation.data.rows import Example
-from curation.models import LanguageModelOptions
+from curation.model_options import LanguageModelOptions
 from curation.representations.base import Representation
 
 

@@ -28,7 +28,7 @@ from curation.config import REQUIRED, option
 from curation.data.chat import IGNORED, Encoded
 from curation.data.rows import Example
 from curation.errors import ModelError
-from curation.models import LanguageModelOptions
+from curation.model_options import LanguageModelOptions
 from curation.progress import Progress, Silent
 from curation.representations.adam import Checkpoint, Direction
 from curation.representations.base import storage_option

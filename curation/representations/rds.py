@@ -22,7 +22,7 @@ from curation import losses, models
 from curation.config import Options, option
 from curation.data.rows import Example
 from curation.errors import ConfigError, ModelError
-from curation.models import LanguageModelOptions
+from curation.model_options import LanguageModelOptions
 from curation.representations.base import storage_option
 from curation.representations.language_model import LanguageModelRepresentation
 from curation.representations.projection import unit

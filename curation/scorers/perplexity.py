@@ -11,7 +11,7 @@ import numpy.typing as npt
 from curation import losses, models
 from curation.data.chat import Encoded, Encoder
 from curation.data.rows import Example, RowError
-from curation.models import LanguageModelOptions
+from curation.model_options import LanguageModelOptions
 from curation.progress import Progress, Silent
 from curation.scorers.base import Scorer
 

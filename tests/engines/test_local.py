@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,6 +73,21 @@ def test_shards_of_two_processes_are_those_of_one(monkeypatch: pytest.MonkeyPatc
         np.testing.assert_array_equal(values[:, :, 0], shared[number][:, :, 0])
     assert {values[0, 0, 1] for values in alone.values()} == {np.float32(os.getpid())}
     assert np.float32(os.getpid()) not in {values[0, 0, 1] for values in shared.values()}
+
+
+def test_gpus_are_all_used_where_there_are_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    letters = Letters(Options())
+    assert engines.devices(letters) == ["cpu"]
+    monkeypatch.setattr(Letters, "device", "cuda")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert engines.devices(letters) == ["cuda:0", "cuda:1", "cuda:2"]
+
+
+def test_what_was_loaded_stays_behind() -> None:
+    letters = Letters(Options())
+    letters.prepare(rows(["a"]))
+    letters.__dict__["loaded"] = 1
+    assert b"loaded" not in pickle.dumps(letters)
 
 
 def test_error_in_a_process_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
