@@ -200,5 +200,5 @@ def test_the_whole_loop_on_real_rows(workspace: Workspace, shared: Path, tiny_lm
         for key in (pipeline.run(workspace, exact)["representation"], made["representation"])
     )
     assert similarity.shape == sketched.shape
-    assert 0 < np.sqrt(np.mean((similarity - sketched) ** 2)) < 1.2 / np.sqrt(512)
+    assert 0 < np.sqrt(np.mean((similarity - sketched) ** 2)) < 1.5 / np.sqrt(512)
     assert len(workspace.artefacts("warmup")) == 1
