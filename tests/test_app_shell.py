@@ -207,6 +207,7 @@ def test_the_server_is_configured_for_this_machine_only() -> None:
     options = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
     assert options["server"]["address"] == "localhost"
     assert options["browser"]["gatherUsageStats"] is False
+    assert options["server"]["showEmailPrompt"] is False
     assert options["client"]["toolbarMode"] == "minimal"
     assert {"primaryColor", "backgroundColor", "textColor"} <= options["theme"]["light"].keys()
     assert options["theme"]["light"].keys() == options["theme"]["dark"].keys()
