@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -127,9 +128,11 @@ def open_app(
         raise WorkspaceError(f"{script} is missing; install Winnow with `pip install -e .` from its repository")
     if refused := serving.refusal(address, has_login=serving.has_login(script.parent)):
         raise ConfigError(refused)
-    command = [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}"]
-    command += [f"--server.address={address}", f"--server.headless={str(headless).lower()}"]
+    command = [sys.executable, "-m", "streamlit", "run", str(script)]
+    command += [f"--server.port={port}", f"--server.address={address}"]
     environment = dict(os.environ) | ({"WINNOW_HOME": str(workspace.expanduser().resolve())} if workspace else {})
+    if not headless:
+        threading.Thread(target=serving.show, args=(f"http://{address}:{port}",), daemon=True).start()
     raise typer.Exit(subprocess.run(command, env=environment, cwd=script.parent).returncode)
 
 

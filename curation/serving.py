@@ -1,10 +1,17 @@
-"""Whom the app may serve: anyone on this machine; from elsewhere only behind a password or a login."""
+"""Whom the app may serve: anyone on this machine; from elsewhere only behind a password or a login.
+
+And whom it shows itself to at the start: the person at this machine's screen.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import os
+import sys
+import time
 import tomllib
+import urllib.request
+import webbrowser
 from pathlib import Path
 
 PASSWORD = "WINNOW_PASSWORD"
@@ -40,3 +47,17 @@ def has_login(folder: Path) -> bool:
         if path.is_file() and "auth" in tomllib.loads(path.read_text("utf-8")):
             return True
     return False
+
+
+def show(url: str, *, seconds: float = 60.0) -> None:
+    """Open a browser on the app as soon as it answers, where there is a screen; give up after some time."""
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
+                webbrowser.open(url)
+                return
+        except OSError:
+            time.sleep(0.2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -203,11 +204,33 @@ def test_a_page_never_runs_without_the_app_and_so_the_login(fresh: AppTest, monk
     assert [t.label for t in app.text_input] == ["Password"]
 
 
+def test_a_browser_opens_once_the_app_answers_and_only_where_there_is_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, asked = [], []
+
+    def answer(address: str, timeout: float) -> Any:  # noqa: ARG001
+        asked.append(address)
+        if len(asked) < 3:
+            raise ConnectionRefusedError
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(serving.webbrowser, "open", opened.append)
+    monkeypatch.setattr(serving.urllib.request, "urlopen", answer)
+    monkeypatch.setattr(serving.sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    serving.show("http://localhost:1")
+    assert (asked, opened) == ([], [])
+    monkeypatch.setenv("DISPLAY", ":0")
+    serving.show("http://localhost:1")
+    assert asked == ["http://localhost:1/_stcore/health"] * 3
+    assert opened == ["http://localhost:1"]
+
+
 def test_the_server_is_configured_for_this_machine_only() -> None:
     options = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
     assert options["server"]["address"] == "localhost"
     assert options["browser"]["gatherUsageStats"] is False
-    assert options["server"]["showEmailPrompt"] is False
+    assert options["server"]["headless"] is True
     assert options["client"]["toolbarMode"] == "minimal"
     assert {"primaryColor", "backgroundColor", "textColor"} <= options["theme"]["light"].keys()
     assert options["theme"]["light"].keys() == options["theme"]["dark"].keys()
