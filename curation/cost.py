@@ -1,46 +1,44 @@
-"""What a representation will cost, told before it is computed: seconds, memory and disk, measured on model and rows.
+"""What a representation will cost, told before it is computed: seconds, memory and disk, on this machine and data.
 
-A calibration does the very work on a few batches of the actual rows, in a feature store that is thrown away: one row to
-load the model, then batches spread over the range of lengths, for some twenty seconds. Each trial is described by what
-costs (`TERMS`); non-negative least squares on relative errors gives the seconds of each term, and the plan of all rows
-is priced by them. LESS is tried on one checkpoint and counted for all; a warmup that is not trained yet is tried for a
-few steps, whose checkpoint then stands in for it. Left out: several GPUs, and the download of a model.
+`predict` prices rows by a calibration on the actual model and rows (`curation.calibration`). `estimate` does that for a
+workspace: it counts only what is not stored yet, prices LESS by one checkpoint for all of them, and tries a warmup that
+is not trained yet for a few steps, whose checkpoint then stands in for it. The map is priced by rule of thumb. Left
+out: the download of a model, and how much a first stage's rows differ from the whole pool's.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from curation.calibration import SECONDS, SPREAD, Rates, calibrate, mean_terms
 from curation.config import ModelConfig, RepresentationConfig, WarmupConfig
-from curation.errors import DataError
-from curation.features_store import MEMORY_BYTES, FeatureStore
-from curation.memory import Peak, resident
+from curation.features_store import MEMORY_BYTES
+from curation.memory import on_gpu, resident
 from curation.progress import Progress, Silent
-from curation.workspace import Workspace, content_key
+from curation.representing import LARGEST_FOR_TWINS, key_of_features, key_of_warmup, keys_of, options_of
+from curation.workspace import Workspace
 
 if TYPE_CHECKING:
     from curation.data.rows import Example
-    from curation.representations import Plan, Representation
+    from curation.representations import Representation
 
-SECONDS = 20.0  # of a calibration, once the model is loaded
-# What a plan consists of, what tells most first: few trials tell few terms apart. The squares are attention's.
-TERMS = ("padded tokens", "batches", "tokens", "rows", "rows × length²", "shards")
 SAMPLE = 2_048  # rows whose lengths are taken; they stand for the others
-_TRIALS = 24
-_SPREAD = 0.15  # a prediction is never said to be surer than this
+_WARMUP_SAMPLE = 512
 _WARMUP_SPREAD, _MAP_SPREAD = 0.3, 0.5
-_WARMUP_STEPS, _STEP_SECONDS = 4, 2.0
-_EFFICIENCY = 0.4  # of a training step against a bare matrix product; decides the size of a trial step only
-_MAP_START, _MAP_ROW = 20.0, 0.0016  # seconds on one core of 2 GHz: UMAP's own compilation, and each row
+_ROW_BYTES = 1_200  # of an example in memory, beside its text
+_MAP_BYTES = 16  # a pool row: position and twin group
+# By rule of thumb, in seconds: reading a number; UMAP's own compilation and each of its rows; comparing two rows.
+_READ, _MAP_START, _MAP_ROW, _MAP_PAIR = 4e-9, 15.0, 0.0016, 4e-9
+_SVD_PASSES, _TWIN_WIDTH = 600, 512  # multiply-and-adds a number in `maps`' reduction; `diagnostics.twins`' dimensions
 
 
 @dataclass(frozen=True)
@@ -88,225 +86,7 @@ class Cost:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Build from what `to_dict` gave."""
-        known = {name: value for name, value in data.items() if name != "seconds"}
-        return cls(**known | {"warnings": tuple(data["warnings"])})
-
-
-# ----------------------------------------------------------------------------------------------------- calibration
-
-
-@dataclass(frozen=True, eq=False)
-class Rates:
-    """What one checkpoint's features of a representation cost on this machine.
-
-    Attributes
-    ----------
-    coefficients : float64 array (len(TERMS),)
-        Seconds of each term.
-    spread : float
-        Root mean square of the relative errors with which each trial was foretold from the others, longer ones
-        weighing more.
-    start : float
-        Seconds to load the model.
-    width, row_bytes : int
-        Numbers a row (0 if sparse), and bytes a row on disk.
-    memory, gpu_memory : int
-        Most bytes held while the longest batch was computed.
-    trials : int
-        Batches tried.
-    seconds : float
-        Time that the trials took.
-    """
-
-    coefficients: npt.NDArray[np.float64]
-    spread: float
-    start: float
-    width: int
-    row_bytes: int
-    memory: int
-    gpu_memory: int
-    trials: int
-    seconds: float
-
-    @property
-    def how(self) -> str:
-        """How they were measured, in words."""
-        return f"timed {self.trials} batches of your own rows with this model, {self.seconds:.0f} s"
-
-    def price(self, representation: Representation, examples: Sequence[Example], role: str, total: int) -> float:
-        """Seconds to compute `total` rows, for which `examples` stand."""
-        found = _terms(representation, examples, representation.plan(examples, role)) * (total / max(1, len(examples)))
-        return float(found @ self.coefficients)
-
-
-def calibrate(
-    representation: Representation,
-    examples: Sequence[Example],
-    role: str = "pool",
-    *,
-    seconds: float = SECONDS,
-    progress: Progress | None = None,
-) -> Rates:
-    """Try a representation on a few batches of the rows.
-
-    Parameters
-    ----------
-    representation : Representation
-        Its model is loaded if it is not yet, and stays.
-    examples : sequence of Example
-        Rows like those that will be computed.
-    role : {"pool", "query"}
-        What they are.
-    seconds : float
-        About how long the trials may take; one row is tried however long it takes.
-
-    Raises
-    ------
-    DataError
-        If none of the rows can be represented.
-    ModelError
-        If the model can't be loaded or does not fit into the memory.
-    """
-    progress = progress or Silent()
-    began = time.monotonic()
-    representation.plan(examples[:1], role)  # loads what lengths need
-    start = time.monotonic() - began
-    plan = representation.plan(examples, role)
-    if not plan.shards:
-        reason = plan.rejected[0][1] if plan.rejected else "there is none"
-        raise DataError(f"none of {len(examples)} rows can be represented (first: {reason}); choose other rows")
-    progress.start("trying a few batches", _TRIALS, "trials")
-    batches = [batch for shard in plan.shards for batch in shard]
-    shortest = [examples[batches[-1][-1]]]
-    trials: list[_Trial] = []
-    with tempfile.TemporaryDirectory() as folder, Peak() as peak:
-        start += _Trial.run(representation, shortest, role, Path(folder, "start")).seconds
-        loaded = resident()
-        began = time.monotonic()
-        for rows in _spread_out(batches):
-            chosen = [examples[i] for i in rows]
-            if trials:
-                left = seconds - (time.monotonic() - began)
-                chosen = chosen[: trials[-1].affordable(left / 2, representation.length(chosen[0], role))]
-                if left <= 0 or len(trials) >= _TRIALS:
-                    break
-            if chosen:
-                trials.append(_Trial.run(representation, chosen, role, Path(folder, str(len(trials)))))
-                progress.advance()
-        width, row_bytes = max(trials, key=lambda trial: len(trial.ids)).weigh(role)
-    # Where the longest batch was more than the time allowed, what was held is scaled up to it.
-    longest = len(batches[0]) * representation.length(examples[batches[0][0]], role)
-    scale = max(1.0, longest / max(trial.padded for trial in trials))
-    coefficients, spread = _fit(np.array([t.terms for t in trials]), np.array([t.seconds for t in trials]))
-    return Rates(
-        coefficients,
-        spread,
-        start,
-        width,
-        row_bytes,
-        memory=round(loaded + max(0, peak.host - loaded) * scale),
-        gpu_memory=round(peak.gpu * scale),
-        trials=len(trials),
-        seconds=time.monotonic() - began,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    """Some rows computed and stored as one shard: what they consist of, and how long it took."""
-
-    terms: npt.NDArray[np.float64]
-    seconds: float
-    ids: tuple[str, ...]
-    folder: Path
-
-    @classmethod
-    def run(cls, representation: Representation, rows: Sequence[Example], role: str, folder: Path) -> Self:
-        """Compute and store the rows."""
-        began = time.monotonic()
-        FeatureStore(folder, role).fill(representation, rows)
-        seconds = time.monotonic() - began
-        terms = _terms(representation, rows, representation.plan(rows, role))
-        return cls(terms, seconds, tuple(row.id for row in rows), folder)
-
-    @property
-    def padded(self) -> float:
-        """Padded tokens."""
-        return float(self.terms[0])
-
-    def affordable(self, seconds: float, length: int) -> int:
-        """How many rows of a length can be computed in some seconds, if a token takes what it took here."""
-        return int(self.padded / self.seconds * seconds / max(1, length))
-
-    def weigh(self, role: str) -> tuple[int, int]:
-        """Numbers a row (0 if sparse), and bytes a row on disk."""
-        values = FeatureStore(self.folder, role).features(self.ids).values
-        size = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
-        return int(np.prod(values.shape[1:])) if len(values.shape) > 2 else 0, size // len(self.ids)
-
-
-def _spread_out(batches: Sequence[Sequence[int]]) -> Iterator[Sequence[int]]:
-    """Yield rows to try: the shortest alone, the middle batch, the longest, some batches as one shard, then others
-    that halve the gaps; a batch once."""
-    n = len(batches)
-    yield batches[-1][-1:]
-    halving = [(2 * i + 1) / 2**k for k in range(2, 6) for i in range(2 ** (k - 1))]
-    tried = set()
-    for trial, place in enumerate([0.5, 0.0, *halving]):
-        if trial == 2 and n > 3:
-            yield [row for batch in batches[2 * n // 3 :][:3] for row in batch]
-        at = round(place * (n - 1))
-        if at not in tried:
-            tried.add(at)
-            yield batches[at]
-
-
-def _terms(representation: Representation, examples: Sequence[Example], plan: Plan) -> npt.NDArray[np.float64]:
-    """Return how often each of `TERMS` occurs in the plan, (len(TERMS),)."""
-    total = np.zeros(len(TERMS))
-    for shard in plan.shards:
-        total[-1] += 1
-        for batch in shard:
-            lengths = [representation.length(examples[i], plan.role) for i in batch]
-            n, longest = len(batch), max(lengths)
-            total[:-1] += (n * longest, 1, sum(lengths), n, n * longest**2)
-    return total
-
-
-def _fit(terms: npt.NDArray[np.float64], seconds: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], float]:
-    """Return the seconds of each term, (len(TERMS),), and how far off each trial is foretold by the others.
-
-    Parameters
-    ----------
-    terms : array (n_trials, len(TERMS))
-        What each trial consisted of.
-    seconds : array (n_trials,)
-        How long each took.
-    """
-    from scipy.optimize import nnls
-
-    used = np.arange(len(TERMS))[: max(1, len(seconds) // 2)]
-
-    def solve(rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        weight = 1 / np.sqrt(seconds[rows])  # what disturbs a trial grows with the time that it takes
-        left = terms[rows][:, used] * weight[:, None]
-        scale = left.max(axis=0)  # the terms differ by orders of magnitude
-        found = np.zeros(len(TERMS))
-        found[used] = nnls(left / scale, seconds[rows] * weight)[0] / scale
-        return found
-
-    every = np.ones(len(seconds), dtype=np.bool_)
-    if len(seconds) < 3:
-        return solve(every), 2 * _SPREAD
-    errors = []
-    for i in range(len(seconds)):
-        others = every.copy()
-        others[i] = False
-        errors.append(terms[i] @ solve(others) / seconds[i] - 1)
-    return solve(every), float(np.sqrt(np.average(np.square(errors), weights=seconds)))
-
-
-# ------------------------------------------------------------------------------------------------------- prediction
+        return cls(**{k: v for k, v in data.items() if k != "seconds"} | {"warnings": tuple(data["warnings"])})
 
 
 def predict(
@@ -337,19 +117,10 @@ def predict(
     """
     total = len(examples) if total is None else total
     rates = calibrate(representation, examples, seconds=seconds, progress=progress)
-    work = rates.price(representation, examples, "pool", total)
-    surely = min(1.0, max(_SPREAD, rates.spread))
-    return Cost(
-        {"loading the model": rates.start, "pool rows": work},
-        low=(rates.start + work) * (1 - surely),
-        high=(rates.start + work) * (1 + surely),
-        memory=rates.memory,
-        gpu_memory=rates.gpu_memory,
-        disk=total * rates.row_bytes,
-        rows=total,
-        reused=0,
-        how=rates.how,
-    )
+    parts = {"loading the model": rates.start, "pool rows": rates.price(total) / _devices(representation)}
+    low, high = _range(parts, rates)
+    disk = round(total * rates.row_bytes)
+    return Cost(parts, low, high, rates.memory, rates.gpu_memory, disk, total, 0, rates.how)
 
 
 def estimate(
@@ -373,34 +144,248 @@ def estimate(
     Raises
     ------
     CurationError
-        As `represent`, where that would fail before it computes anything: no base model, no row that can be used, a
+        As `represent`, where that would fail before it has computed much: no base model, no row that can be used, a
         model that does not fit into the memory.
     """
     from curation import representations
-    from curation.representing import options_of
 
     progress = progress or Silent()
-    n_pool, n_queries = len(ws.ids(pool)), len(ws.ids(queries))
     options = options_of(config, model)
+    asked = ws.examples(queries)
+    parts: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        learned = _Warmup()
+        tried = _Warmup()
         if representations.REGISTRY.load(config.name).needs_warmup and model is not None:
-            learned = _warmup(ws, pool, model, warmup or WarmupConfig(), Path(scratch), progress)
-            options["warmup"] = str(learned.one)
-        key = _features_key(ws, config.name, options, queries, learned.trained)
-        new = {
-            role: ws.feature_store(key, role).missing(ws.ids(dataset)) if key else ws.ids(dataset)
-            for role, dataset in (("query", queries), ("pool", pool))
-        }
-        representation = representations.create(config.name, **options)
-        rows = {role: _sample(ws, dataset, new[role]) for role, dataset in (("query", queries), ("pool", pool))}
-        main = "pool" if rows["pool"] else "query"
-        began = time.monotonic()
-        representation.prepare(ws.examples(queries))
-        parts = {"warmup": learned.seconds, "queries": (time.monotonic() - began) * learned.checkpoints}
-        rates = calibrate(representation, rows[main], main, progress=progress) if rows[main] else None
+            tried = _warmup(ws, pool, model, warmup or WarmupConfig(), Path(scratch), progress)
+            options["warmup"] = str(tried.folder)
+            parts["the warmup"] = tried.seconds
+        if config.first_stage:
+            cheap = RepresentationConfig(name=config.first_stage.name)
+            first = estimate(ws, pool, queries, cheap, model=model, draw_map=False, progress=progress)
+            parts["the first stage"] = first.seconds
+        todo = _Todo.of(ws, pool, queries, config, _features_key(config.name, options, asked, tried), draw_map=draw_map)
+        if todo.done:
+            return Cost({}, 0.0, 0.0, 0, 0, 0, 0, todo.n_compared + len(asked), "it is computed already")
+        one = representations.create(config.name, **options)
+        rates = None
+        if role := "pool" if todo.new["pool"] else "query" if todo.new["query"] else "":
+            rows = _sample(ws, pool if role == "pool" else queries, todo.new[role])
+            rates = calibrate(one, rows, role, queries=asked, progress=progress)
+            parts |= _features_parts(todo, rates, one, asked, tried.checkpoints)
+        size = _Size.of(todo, rates, tried, one, _stored_width(ws, todo, queries))
+        parts["similarity and map" if todo.draws else "similarity"] = _afterwards(todo, size.width)
+    low, high = _range(parts, rates)
+    return Cost(
+        parts,
+        low,
+        high,
+        memory=size.memory + int(sum(ws.column(pool, "n_chars"))) + _ROW_BYTES * todo.n_pool,
+        gpu_memory=size.gpu_memory,
+        disk=size.disk,
+        rows=todo.n_new + len(todo.new["query"]),
+        reused=todo.n_compared - todo.n_new + len(asked) - len(todo.new["query"]),
+        how=rates.how if rates else "all features are stored already, so nothing was timed",
+        warnings=_warnings(ws, size),
+    )
+
+
+def _features_parts(
+    todo: _Todo, rates: Rates, one: Representation, asked: Sequence[Example], checkpoints: int
+) -> dict[str, float]:
+    """Seconds of the stages that compute features, at all checkpoints."""
+    queries = rates.holding  # exact features of queries cost nothing else
+    if one.rows_compare:
+        queries = rates.price(len(todo.new["query"]), mean_terms(one, asked, "query"))
+    pool = rates.price(todo.n_new) / _devices(one)
+    return {"loading the model": rates.start, "queries": queries * checkpoints, "pool rows": pool * checkpoints}
+
+
+@dataclass(frozen=True)
+class _Todo:
+    """What of a representation is not there yet; `features` is the key of its stores, empty where not known yet."""
+
+    features: str
+    new: dict[str, list[str]]  # role → ids without features
+    n_pool: int
+    n_compared: int  # pool rows that a first stage lets through
+    n_queries: int
+    draws: bool
+    done: bool = False  # whether all is there
+
+    @classmethod
+    def of(
+        cls, ws: Workspace, pool: str, queries: str, config: RepresentationConfig, features: str, *, draw_map: bool
+    ) -> Self:
+        """Look into the workspace."""
+        new = {"query": ws.ids(queries), "pool": ws.ids(pool)}
+        n_queries, n_pool = map(len, new.values())
+        n_compared = n_pool
+        if config.first_stage:
+            n_compared = min(n_pool, max(1, round(config.first_stage.keep * n_pool)) + config.first_stage.audit)
+        key, map_key = keys_of(features, pool, queries, config.first_stage)
+        if features:
+            draw_map = draw_map and ws.find("map", map_key) is None
+            new = {role: ws.feature_store(features, role).missing(ids) for role, ids in new.items()}
+        done = bool(features) and ws.find("representation", key) is not None and not draw_map
+        return cls(features, new, n_pool, n_compared, n_queries, draw_map, done)
+
+    @property
+    def n_new(self) -> int:
+        """How many pool rows are to be computed; what a first stage lets through is taken to be like the rest."""
+        return round(len(self.new["pool"]) * self.n_compared / max(1, self.n_pool))
+
+
+@dataclass(frozen=True)
+class _Warmup:
+    """A warmup as far as it is there: what training it costs, and a folder with one of its `checkpoints`.
+
+    That one is the last of `trained`, or what a few steps made where none is.
+    """
+
+    folder: Path = Path()
+    trained: Path | None = None
+    checkpoints: int = 1
+    seconds: float = 0.0
+    disk: int = 0
+    memory: int = 0
+    gpu_memory: int = 0
+
+
+def _warmup(
+    ws: Workspace, pool: str, model: ModelConfig, config: WarmupConfig, scratch: Path, progress: Progress
+) -> _Warmup:
+    """Find the trained warmup, or try a few steps of it."""
+    found = ws.find("warmup", key_of_warmup(pool, model, config))
+    if found is not None:
+        checkpoints = sorted(found.glob("checkpoint-*[0-9]"), key=lambda path: int(path.name.rpartition("-")[2]))
+        (scratch / "one").mkdir()
+        (scratch / "one" / "checkpoint-1").symlink_to(checkpoints[-1].resolve(), target_is_directory=True)
+        return _Warmup(scratch / "one", found, len(checkpoints))
+    from curation.training.trial import try_warmup
+
+    ids = ws.ids(pool)
+    n_rows = max(1, round(config.share * len(ids)))
+    progress.start("trying a few steps of the warmup", 0, "steps")
+    told = try_warmup(model, _sample(ws, pool, ids, min(n_rows, _WARMUP_SAMPLE)), config, scratch, n_rows=n_rows)
+    return _Warmup(scratch, None, told.checkpoints, told.seconds, told.disk, told.memory, told.gpu_memory)
+
+
+def _features_key(name: str, options: dict[str, Any], asked: Sequence[Example], tried: _Warmup) -> str:
+    """Return the key of the feature stores, empty where it depends on a warmup that is not trained."""
+    from curation import representations
+
+    if representations.REGISTRY.load(name).needs_warmup:
+        if tried.trained is None:
+            return ""
+        options = options | {"warmup": str(tried.trained)}
+    whole = representations.create(name, **options)
+    whole.prepare(asked)
+    return key_of_features(whole)
+
+
+def _sample(ws: Workspace, dataset: str, ids: Sequence[str], n: int = SAMPLE) -> list[Example]:
+    """Return at most `n` of the rows of these ids, drawn at random."""
+    wanted = set(ids)
+    positions = [i for i, row_id in enumerate(ws.ids(dataset)) if row_id in wanted]
+    chosen = np.random.default_rng(0).permutation(positions)[:n]
+    return ws.some(dataset, chosen.tolist())
+
+
+@dataclass(frozen=True)
+class _Size:
+    """Numbers a pool row's features have, and bytes: most held in main memory and on the GPU, and written to disk."""
+
+    width: int
+    memory: int
+    gpu_memory: int
+    disk: int
+
+    @classmethod
+    def of(cls, todo: _Todo, rates: Rates | None, tried: _Warmup, one: Representation, width: int) -> Self:
+        """Add up what is held while features are computed, and then while they are compared."""
+        from curation.representations.base import SHARD_SIZE
+
+        copies = tried.checkpoints if one.rows_compare else 1
+        similarity = 4 * todo.n_queries * todo.n_pool
+        disk = similarity + tried.disk + _MAP_BYTES * todo.n_pool * todo.draws
+        computing, gpu_memory = tried.memory, tried.gpu_memory
         if rates is not None:
-            parts["loading the model"] = rates.start
-            for role, stage in (("query", "queries"), ("pool", "pool rows")):
-                one = rates.price(representation, rows[role], role, len(new[role]))
-                parts[stage] = parts.get(stage, 0.0) + one * learned.checkpoints
+            width = rates.width * copies
+            disk += round((todo.n_new + len(todo.new["query"])) * rates.row_bytes * copies)
+            shard = 3 * 4 * SHARD_SIZE * width  # float32: the batches, the whole, and what is written of it
+            computing = max(computing, rates.memory + rates.held * (tried.checkpoints - 1) + shard)
+            gpu_memory = max(gpu_memory, rates.gpu_memory)
+        gathered = min(MEMORY_BYTES, 2 * todo.n_compared * width)
+        dense = 4 * todo.n_compared * width if todo.draws else 0  # `maps` reduces float32
+        comparing = resident() + gathered + max(2 * similarity, dense)
+        return cls(width, max(computing, comparing), gpu_memory, disk)
+
+
+def _stored_width(ws: Workspace, todo: _Todo, queries: str) -> int:
+    """Return how many numbers a stored feature has; 0 if it is sparse, or none is stored."""
+    ids = ws.ids(queries)[:1]
+    if not todo.features or todo.new["query"] or not ids:
+        return 0
+    shape = ws.feature_store(todo.features, "query").features(ids).values.shape
+    return int(np.prod(shape[1:])) if len(shape) > 2 else 0
+
+
+def _devices(representation: Representation) -> int:
+    """Number of devices among which pool rows are shared out."""
+    from curation import engines
+
+    return len(engines.devices(representation)) if representation.device == "cuda" else 1
+
+
+def _afterwards(todo: _Todo, width: int) -> float:
+    """Seconds to compare features and to draw the map, by rule of thumb and the speed of a matrix product."""
+    x = np.ones((1024, 1024), dtype=np.float32)
+    seconds = []
+    for _ in range(3):
+        began = time.monotonic()
+        x @ x
+        seconds.append(time.monotonic() - began)
+    n, product = todo.n_compared, min(seconds) / 1024**3  # seconds a multiply-and-add
+    total = n * width * (todo.n_queries * product + _READ)
+    if todo.draws:
+        total += _MAP_START + n * (_MAP_ROW + width * _SVD_PASSES * product)
+        if n <= LARGEST_FOR_TWINS:
+            total += n * (width + n) * _TWIN_WIDTH * product + n * n * _MAP_PAIR
+    return total
+
+
+def _range(parts: dict[str, float], rates: Rates | None) -> tuple[float, float]:
+    """Seconds between which the sum of the parts is expected."""
+    surely = {"the warmup": _WARMUP_SPREAD, "similarity and map": _MAP_SPREAD}
+    known = min(0.9, max(SPREAD, rates.spread if rates else 0.0))
+    error = sum(seconds * surely.get(stage, known) for stage, seconds in parts.items())
+    return max(0.0, sum(parts.values()) - error), sum(parts.values()) + error
+
+
+def _warnings(ws: Workspace, size: _Size) -> tuple[str, ...]:
+    """Say what will not fit."""
+    import psutil
+
+    told = []
+    free = psutil.virtual_memory().available + resident()
+    if size.memory > free:
+        told.append(
+            f"It needs about {size.memory / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: choose a smaller "
+            "model, a shorter longest conversation or fewer tokens a batch, or close other programs."
+        )
+    if size.gpu_memory:
+        import torch
+
+        free = torch.cuda.mem_get_info()[0] + on_gpu()
+        if size.gpu_memory > free:
+            told.append(
+                f"Its batches need about {size.gpu_memory / 1e9:.1f} GB on the GPU and {free / 1e9:.1f} GB are free: "
+                "they will be cut smaller, which takes longer."
+            )
+    free = shutil.disk_usage(ws.root).free
+    if size.disk > free:
+        told.append(
+            f"It writes about {size.disk / 1e9:.1f} GB and the workspace's disk has {free / 1e9:.1f} GB free: free "
+            "some space, or choose fewer dimensions or a smaller storage."
+        )
+    return tuple(told)
