@@ -101,16 +101,15 @@ def cost(
     as_json: JsonOption = False,
 ) -> None:
     """Foretell what computing a config's representation takes: time, memory, disk, by a trial on this machine."""
-    from curation import pipeline
     from curation import cost as costs
+    from curation import pipeline
     from curation.config import read_config
 
     ws, asked = _open(workspace), read_config(config)
-    pool, queries = (pipeline.load(ws, d, r, progress=Lines()) for d, r in ((asked.pool, "pool"), (asked.queries, "query")))
     told = costs.estimate(
         ws,
-        pool,
-        queries,
+        pipeline.load(ws, asked.pool, "pool", progress=Lines()),
+        pipeline.load(ws, asked.queries, "query", progress=Lines()),
         asked.representation,
         model=asked.model,
         warmup=asked.warmup,

@@ -21,7 +21,6 @@ import numpy as np
 
 from curation.calibration import SECONDS, SPREAD, Rates, calibrate, mean_terms
 from curation.config import ModelConfig, RepresentationConfig, WarmupConfig
-from curation.features_store import MEMORY_BYTES
 from curation.memory import on_gpu, resident
 from curation.progress import Progress, Silent
 from curation.representing import LARGEST_FOR_TWINS, key_of_features, key_of_warmup, keys_of, options_of
@@ -37,8 +36,10 @@ _WARMUP_SPREAD, _MAP_SPREAD = 0.3, 0.5
 _ROW_BYTES = 1_200  # of an example in memory, beside its text
 _MAP_BYTES = 16  # a pool row: position and twin group
 # By rule of thumb, in seconds: reading a number; UMAP's own compilation and each of its rows; comparing two rows.
-_READ, _MAP_START, _MAP_ROW, _MAP_PAIR = 4e-9, 15.0, 0.0016, 4e-9
-_SVD_PASSES, _TWIN_WIDTH = 600, 512  # multiply-and-adds a number in `maps`' reduction; `diagnostics.twins`' dimensions
+_READ, _MAP_START, _MAP_ROW, _MAP_PAIR = 4e-9, 20.0, 0.001, 4e-9
+# Of `maps` and `diagnostics.twins`: dimensions that wide features are narrowed to, bytes above which the map narrows
+# them, passes of its SVD times vectors, and what UMAP and the compiler that it brings take.
+_NARROW, _LARGE, _SVD, _UMAP_BYTES = 512, 256 * 2**20, 600, 300 * 10**6
 
 
 @dataclass(frozen=True)
@@ -315,9 +316,10 @@ class _Size:
             shard = 3 * 4 * SHARD_SIZE * width  # float32: the batches, the whole, and what is written of it
             computing = max(computing, rates.memory + rates.held * (tried.checkpoints - 1) + shard)
             gpu_memory = max(gpu_memory, rates.gpu_memory)
-        gathered = min(MEMORY_BYTES, 2 * todo.n_compared * width)
-        dense = 4 * todo.n_compared * width if todo.draws else 0  # `maps` reduces float32
-        comparing = resident() + gathered + max(2 * similarity, dense)
+        comparing = resident() + 2 * similarity
+        if todo.draws:
+            wide = 4 * todo.n_compared * width
+            comparing += _UMAP_BYTES + 3 * min(wide, max(_LARGE, wide * _NARROW // max(_NARROW, width)))
         return cls(width, max(computing, comparing), gpu_memory, disk)
 
 
@@ -348,9 +350,12 @@ def _afterwards(todo: _Todo, width: int) -> float:
     n, product = todo.n_compared, min(seconds) / 1024**3  # seconds a multiply-and-add
     total = n * width * (todo.n_queries * product + _READ)
     if todo.draws:
-        total += _MAP_START + n * (_MAP_ROW + width * _SVD_PASSES * product)
+        narrow = n * width * _NARROW * product if width > _NARROW else 0.0
+        large = 4 * n * width > _LARGE
+        total += _MAP_START + n * _MAP_ROW + (narrow if large else 0.0)
+        total += n * (min(width, _NARROW) if large else width) * _SVD * product
         if n <= LARGEST_FOR_TWINS:
-            total += n * (width + n) * _TWIN_WIDTH * product + n * n * _MAP_PAIR
+            total += narrow + n * n * (_NARROW * product + _MAP_PAIR)
     return total
 
 

@@ -158,8 +158,6 @@ def add(ws: Workspace, project_id: str, query: Example) -> str:
 
 def _record(row: Example) -> dict[str, Any]:
     """A row as it is read again, to the same id."""
-    turns = [
-        {"role": m.role, "content": m.content, "tool_calls": m.tool_calls, "train": m.train} for m in row.messages
-    ]
+    turns = [{"role": m.role, "content": m.content, "tool_calls": m.tool_calls, "train": m.train} for m in row.messages]
     tags = {"id": row.user_id, "group": row.group, "source": row.source, "licence": row.licence}
     return {**json.loads(row.extra), "messages": turns, **tags}

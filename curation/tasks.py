@@ -38,8 +38,9 @@ def start(ws: Workspace, project_id: str, kind: str, config: dict[str, Any], tit
     kind : str
         ``load``: `config` has ``data`` (DatasetConfig), ``role`` and ``name``. ``check``: ``role``, whose active data
         set is tagged. ``represent``: ``representation``, and optionally ``model`` and ``warmup``, which else come from
-        the project's settings. ``estimate``: as ``represent``, whose cost it foretells. ``experiment``: ``experiment`` (ExperimentConfig), optionally ``selection``
-        (SelectionConfig, or ``{"saved": key}``) and ``name``.
+        the project's settings. ``estimate``: as ``represent``, whose cost it foretells. ``experiment``:
+        ``experiment`` (ExperimentConfig), optionally ``selection`` (SelectionConfig, or ``{"saved": key}``) and
+        ``name``.
 
     Raises
     ------

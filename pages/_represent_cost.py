@@ -48,10 +48,11 @@ def _told(cost: Cost) -> None:
         if not cost.parts:
             st.markdown("**Nothing to compute**: all of it is stored already.")
             return
-        st.markdown(f"**About {ui.duration(cost.seconds)}** :gray[· between {_short(cost.low)} and {_short(cost.high)}]")
-        held = f"{ui.size(cost.memory)} memory" + (f", {ui.size(cost.gpu_memory)} on the GPU" if cost.gpu_memory else "")
-        reused = f", {cost.reused:,} reused" if cost.reused else ""
-        st.markdown(f"{held} · {ui.size(cost.disk)} on disk · {ui.number(cost.rows, 'new row')}{reused}")
+        between = f":gray[· between {_short(cost.low)} and {_short(cost.high)}]"
+        st.markdown(f"**About {_short(cost.seconds)}** {between}")
+        on_gpu = f", {ui.size(cost.gpu_memory)} on the GPU" if cost.gpu_memory else ""
+        rows = ui.number(cost.rows, "new row") + (f", {cost.reused:,} reused" if cost.reused else "")
+        st.markdown(f"{ui.size(cost.memory)} memory{on_gpu} · {ui.size(cost.disk)} on disk · {rows}")
         for warning in cost.warnings:
             st.warning(ui.plain(warning), icon=":material/warning:")
         parts = ", ".join(f"{stage} {_short(seconds)}" for stage, seconds in cost.parts.items() if seconds >= 1)

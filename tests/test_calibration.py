@@ -14,6 +14,7 @@ from curation.calibration import TERMS, calibrate, mean_terms
 from curation.config import Options
 from curation.data.rows import Example, Message, RowError
 from curation.errors import DataError
+from curation.progress import Silent
 from curation.representations import Representation
 
 LOADING, SHARD, BATCH, TOKEN, SQUARE = 3.0, 0.5, 0.02, 3e-4, 4e-7
@@ -79,7 +80,7 @@ def taken(representation: Priced, examples: list[Example]) -> float:
     """Seconds that the whole takes, once the model is loaded."""
     began, plan = representation.clock.now, representation.plan(examples, "pool")
     for number in range(len(plan.shards)):
-        representation.compute_shard(examples, plan, number, SimpleNamespace(advance=lambda n: None, log=print))
+        representation.compute_shard(examples, plan, number, Silent())
     return representation.clock.now - began
 
 

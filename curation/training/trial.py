@@ -160,14 +160,12 @@ def _steps(config: TrainingConfig, n_rows: int) -> tuple[int, int]:
 
 def _padded(lengths: Sequence[int], config: TrainingConfig, seed: int) -> list[int]:
     """Padded tokens of each optimizer step of the first epoch."""
-    plan = BatchPlan(
-        lengths, batch_size=config.batch_size, micro_batch_size=config.micro_batch_size, seed=seed
-    )
-    size = plan.micro_batch_size
-    return [
-        sum(max(lengths[i] for i in rows[at : at + size]) * len(rows[at : at + size]) for at in range(0, len(rows), size))
-        for rows in plan.steps(0)
-    ]
+    plan = BatchPlan(lengths, batch_size=config.batch_size, micro_batch_size=config.micro_batch_size, seed=seed)
+    size, padded = plan.micro_batch_size, []
+    for rows in plan.steps(0):
+        passes = [rows[start : start + size] for start in range(0, len(rows), size)]
+        padded.append(sum(len(one) * max(lengths[i] for i in one) for one in passes))
+    return padded
 
 
 def _scaled(peak: int, base: int, scale: float) -> int:

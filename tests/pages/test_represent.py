@@ -229,7 +229,7 @@ def test_a_cost_is_shown_until_the_options_change(opened: Open, sums: str, works
     app = opened("represent", sums)
     assert not app.exception
     said = text_of(app)
-    assert "**About 30 min 2 s** :gray[· between 25 min and 36 min]" in said
+    assert "**About 30 min** :gray[· between 25 min and 36 min]" in said
     assert "1.4 GB memory · 613 MB on disk · 37,458 new rows, 12 reused" in said
     assert "The warmup 1 min 1 s, pool rows 29 min. How it is known: timed 24 batches" in said
     assert "It needs about 1.4 GB of memory" in said
@@ -239,9 +239,7 @@ def test_a_cost_is_shown_until_the_options_change(opened: Open, sums: str, works
     assert "About 30 min" in text_of(app)
 
 
-def test_nothing_left_to_compute_and_a_failed_estimate_are_said(
-    opened: Open, sums: str, workspace: Workspace
-) -> None:
+def test_nothing_left_to_compute_and_a_failed_estimate_are_said(opened: Open, sums: str, workspace: Workspace) -> None:
     nothing = COST | {"parts": {}, "warnings": []}
     add_estimate(workspace, sums, "rds", "succeeded", result=json.dumps(nothing))
     add_estimate(workspace, sums, "less", "failed", error="no-such/model is not on this machine; go online once")
@@ -273,7 +271,10 @@ def test_what_makes_less_doubtful_is_said(opened: Open, sums: str, workspace: Wo
 
 
 def test_what_a_first_stage_lost_is_said(opened: Open, sums: str, workspace: Workspace) -> None:
-    recall = [{"k": 100, "recall": 0.93, "low": 0.88, "high": 0.97}, {"k": 500, "recall": 0.81, "low": 0.7, "high": 0.9}]
+    recall = [
+        {"k": 100, "recall": 0.93, "low": 0.88, "high": 0.97},
+        {"k": 500, "recall": 0.81, "low": 0.7, "high": 0.9},
+    ]
     told = {"name": "lexical", "n_kept": 400, "n_audited": 50, "n_pool": 2_000, "recall": recall}
     amend(workspace, report={"first_stage": told})
     said = text_of(opened("represent", sums))

@@ -34,7 +34,7 @@ def test_a_real_warmup_moves_b(warmup: Path) -> None:
     assert 0 < told["b_to_a"][0] < told["b_to_a"][1] and told["steps"] == [4.0, 8.0]
 
 
-def test_b_foretells_how_much_of_the_gradient_lies_in_a(warmup: Path, tiny_lm: Path, rows: list[object]) -> None:
+def test_b_foretells_how_much_of_the_gradient_lies_in_a(warmup: Path) -> None:
     """The reason for the measure: the second moments, E[g²], split between A and B about as ‖B‖² and ‖A‖² do."""
     from safetensors.torch import load_file
 
@@ -56,7 +56,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_is_said_with_what_to_do() -> None:
-    sound = {"b_to_a": [0.0, 0.4], "steps": [4, 8], "epsilon_share": [0.9, 0.1], "momentum_share": [0.3], "formula": "less"}
+    sound = {"b_to_a": [0.0, 0.4], "steps": [4, 8], "epsilon_share": [0.9, 0.1], "momentum_share": [0.3]}
     assert warnings(sound) == [] and warnings({}) == []  # the last checkpoint is what counts
     short = warnings(sound | {"b_to_a": [0.002], "steps": [12.0]})
     assert len(short) == 1 and "of 12 steps was too short" in short[0] and "0.2 % of the other half" in short[0]
