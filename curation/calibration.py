@@ -147,12 +147,11 @@ def calibrate(
         raise DataError(f"none of {len(examples)} rows can be represented (first: {reason}); choose other rows")
     trials = _Trials(representation, examples, plan)
     with tempfile.TemporaryDirectory() as folder, Peak() as peak:
-        began = time.monotonic()
-        store = FeatureStore(Path(folder), role)
-        store.fill(representation, [examples[i] for i in trials.shortest])
-        start, before = time.monotonic() - began, resident()
+        start, before = trials.run([]), resident()
         representation.prepare(queries)
-        holding = 0.0 if representation.rows_compare else trials.run([])
+        began, store = time.monotonic(), FeatureStore(Path(folder), role)
+        store.fill(representation, [examples[i] for i in trials.shortest])
+        holding = 0.0 if representation.rows_compare else time.monotonic() - began
         loaded, gpu, began = resident(), on_gpu(), time.monotonic()
         every = [batch for shard in plan.shards for batch in shard]
         trials.add([every[len(every) // 2][:1]])  # as long as most; a shorter one would tell of little but overhead

@@ -48,9 +48,18 @@ def typed(prompt: str, answer: str) -> Example:
     return Example(row_id(messages), messages)
 
 
-def compares(represented: Represented) -> bool:
-    """Whether a representation has pool features that another query can be compared with."""
-    return not represented.record["representation"]["options"].get("exact", False)
+def refusal(ws: Workspace, represented: Represented) -> str:
+    """Say why a query can't be compared with a representation's pool; empty if it can."""
+    title = represented.name
+    if represented.record["representation"]["options"].get("exact", False):
+        return (
+            f"exact {title} keeps no vectors, only how near each row is to the present queries; compute {title} with "
+            "“exact” off to try other queries"
+        )
+    stored = ws.root / "features" / f"{represented.record['features']}-pool"  # not opened: a page asks at every click
+    if not stored.is_dir():
+        return f"only the results of this {title} are stored here, not its vectors; compute it once to try queries"
+    return ""
 
 
 class Probe:
@@ -72,6 +81,8 @@ class Probe:
     """
 
     def __init__(self, ws: Workspace, represented: Represented) -> None:
+        if reason := refusal(ws, represented):
+            raise WorkspaceError(reason)
         self._ws, self._pool_key = ws, str(represented.record["pool"])
         self._lock = threading.Lock()  # a model has one set of adapters
         self._representation = _representation(ws, represented)
@@ -79,10 +90,8 @@ class Probe:
         ids = ws.ids(self._pool_key)
         lacking = {*store.missing(ids), *(row for row, _ in store.rejected(ids))}
         self._positions = np.array([i for i, row in enumerate(ids) if row not in lacking], dtype=np.int64)
-        if not self._positions.size or not compares(represented):
-            raise WorkspaceError(
-                f"no features of this pool are stored for {represented.name}, which were expected; compute it again"
-            )
+        if not self._positions.size:
+            raise WorkspaceError(f"no row of this pool has vectors for {represented.name}; compute it again")
         self._pool: Features = store.features([ids[i] for i in self._positions])
 
     @property

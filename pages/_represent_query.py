@@ -22,11 +22,8 @@ def draw(ws: Workspace, pid: str, shown: Represented) -> None:
     st.subheader("Try a query", anchor=False)
     title = TITLES.get(shown.name, shown.name)
     with st.container(border=True):
-        if not probe.compares(shown):
-            st.caption(
-                f"Exact {title} keeps no vectors, only how near each row is to the present queries, so another query "
-                "can't be compared at once. Compute with “Exact” off to try queries here."
-            )
+        if reason := probe.refusal(ws, shown):
+            st.caption(f"{ui.sentence(reason)}.")
             return
         st.caption(f"Type a question and the answer you want to it; {title} shows the pool rows nearest to the two.")
         with st.form(ui.key("query"), border=False):
@@ -74,6 +71,6 @@ def _nearest(root: str, folder: str, prompt: str, answer: str) -> list[probe.Nea
         return ready.nearest(probe.typed(prompt, answer))
 
 
-@st.cache_resource(max_entries=1, show_spinner=False)  # one model in memory, whatever was looked at before
+@st.cache_resource(max_entries=1, ttl=900, show_spinner=False)  # one model in memory, for a quarter of an hour
 def _ready(root: str, folder: str) -> probe.Probe:
     return probe.Probe(Workspace(Path(root)), open_represented(Path(folder)))

@@ -19,7 +19,7 @@ from curation.config import (
     WarmupConfig,
 )
 from curation.errors import DataError, ModelError, WorkspaceError
-from curation.probe import Probe, add, compares, typed
+from curation.probe import Probe, add, typed
 from curation.representing import Represented
 from curation.workspace import Workspace
 
@@ -89,10 +89,12 @@ def test_what_is_missing_is_said(workspace: Workspace, pool: str, queries: str, 
         typed("", "because")
     made = shown(workspace, pool, queries, RepresentationConfig(name="lexical"))
     gone = Represented(made.key, made.folder, made.record | {"features": "f" * 32})
-    with pytest.raises(WorkspaceError, match="no features of this pool are stored for lexical"):
+    with pytest.raises(WorkspaceError, match="only the results of this lexical are stored here, not its vectors"):
         Probe(workspace, gone)
-    exact = {"name": "less", "options": {"exact": True}}
-    assert compares(made) and not compares(Represented("", made.folder, made.record | {"representation": exact}))
+    exact = {"representation": {"name": "less", "options": {"exact": True}}}
+    with pytest.raises(WorkspaceError, match="exact less keeps no vectors"):
+        Probe(workspace, Represented(made.key, made.folder, made.record | exact))
+    assert probe.refusal(workspace, made) == ""
     model = ModelConfig(name=str(tiny_lm), device="cpu", max_length=64)
     read = Probe(workspace, shown(workspace, pool, queries, RepresentationConfig(name="rds"), model=model))
     with pytest.raises(DataError, match="this query can't be represented: its first answer token is number"):

@@ -245,7 +245,7 @@ def test_nothing_left_to_compute_and_a_failed_estimate_are_said(opened: Open, su
     add_estimate(workspace, sums, "less", "failed", error="no-such/model is not on this machine; go online once")
     said = text_of(opened("represent", sums))
     assert "**Nothing to compute**" in said
-    assert "No-such/model is not on this machine" in said
+    assert "no-such/model is not on this machine" in said
 
 
 def test_a_cost_from_before_it_was_computed_is_not_shown(opened: Open, sums: str, workspace: Workspace) -> None:
@@ -326,13 +326,28 @@ def test_a_typed_query_shows_the_nearest_rows_and_joins_the_set(
 
 
 def test_what_is_wrong_with_a_typed_query_is_one_sentence(opened: Open, sums: str, workspace: Workspace) -> None:
-    app = ask(opened("represent", sums), sums, "what is 7 + 2?", "9")
-    assert "No features of this pool are stored for lexical" in app.error[0].value.replace("\\", "")
-    app = ask(app, sums, "what is 7 + 2?", " ")
+    represent(workspace, sums)
+    app = ask(opened("represent", sums), sums, "what is 7 + 2?", " ")
     assert "The query has no answer" in app.error[0].value.replace("\\", "")
-    amend(workspace, representation={"name": "less", "options": {"exact": True}})
+    files = [p for p in workspace.root.glob("features/*-pool/**/*.npy") if p.name.endswith("data.npy")]
+    files[0].write_bytes(b"damaged")
+    app = ask(app, sums, "what is 7 + 2?", "9")
+    assert "is damaged" in app.error[0].value.replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "Only the results of this lexical are stored here, not its vectors"),
+        ({"exact": True}, "Exact lexical keeps no vectors"),
+    ],
+)
+def test_where_there_are_no_vectors_no_query_is_asked_for(
+    opened: Open, sums: str, workspace: Workspace, options: dict[str, Any], said: str
+) -> None:
+    amend(workspace, representation={"name": "lexical", "options": options})
     app = opened("represent", sums)
-    assert "Exact LESS keeps no vectors" in text_of(app)
+    assert said in text_of(app)
     assert "Find the nearest rows" not in [b.label for b in app.button]
 
 
