@@ -96,6 +96,46 @@ def run(
 
 
 @app.command()
+def cost(
+    config: Annotated[Path, typer.Argument(help="A JSON config, as for `winnow run`.")],
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Foretell what computing a config's representation takes: time, memory, disk, by a trial on this machine."""
+    from curation import cost as costs
+    from curation import pipeline
+    from curation.config import read_config
+
+    ws, asked = _open(workspace), read_config(config)
+    told = costs.estimate(
+        ws,
+        pipeline.load(ws, asked.pool, "pool", progress=Lines()),
+        pipeline.load(ws, asked.queries, "query", progress=Lines()),
+        asked.representation,
+        model=asked.model,
+        warmup=asked.warmup,
+        draw_map=False,
+        progress=Lines(),
+    )
+    if as_json:
+        print(json.dumps(told.to_dict()))
+        return
+    table = Table(box=None, show_header=False)
+    for stage, seconds in told.parts.items():
+        table.add_row(stage, f"{seconds:,.0f} s")
+    table.add_row("in all", f"{told.seconds:,.0f} s, between {told.low:,.0f} and {told.high:,.0f}")
+    table.add_row("memory", f"{told.memory / 1e9:.2f} GB")
+    if told.gpu_memory:
+        table.add_row("GPU memory", f"{told.gpu_memory / 1e9:.2f} GB")
+    table.add_row("disk", f"{told.disk / 1e6:,.1f} MB")
+    table.add_row("rows", f"{told.rows:,} to compute, {told.reused:,} stored already")
+    table.add_row("how", told.how)
+    for warning in told.warnings:
+        table.add_row("warning", warning)
+    Console().print(table)
+
+
+@app.command()
 def demo(
     targets: Annotated[str, typer.Option(help="One target skill, several with commas, or all.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="Trainings an arm.")] = 1,

@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 from sqlmodel import Session, col, select, update
 
-from curation import jobs
+from curation import jobs, memory
 from curation.database import storage_errors
 from curation.errors import CurationError, JobError, WorkspaceError
 from curation.processes import end_tree
@@ -60,6 +60,7 @@ class JobProgress:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True, name="progress")
         self._metrics = jobs.folder(ws, job_id) / "metrics.jsonl"
+        self._memory = jobs.Memory()
 
     def start(self, stage: str, total: int, unit: str = "examples") -> None:
         """Begin a stage of `total` units."""
@@ -96,10 +97,14 @@ class JobProgress:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        self._weigh()
 
     def _keep(self) -> None:
-        written = 0.0
+        written = weighed = 0.0
         while not self._stop.wait(_TICK):
+            if time.monotonic() - weighed >= _BEAT:
+                self._weigh()
+                weighed = time.monotonic()
             if not self._changed and time.monotonic() - written < _BEAT:
                 continue
             try:
@@ -110,6 +115,12 @@ class JobProgress:
             written = time.monotonic()
             if not mine:
                 _leave(self._id, self._attempt)
+
+    def _weigh(self) -> None:
+        """Keep what memory the job's processes take, in a file beside the log: a killed job still tells its peak."""
+        self._memory = self._memory.then(memory.resident(children=True), memory.on_gpu())
+        with suppress(OSError):  # a full disk is told by what needs the disk
+            self._memory.store(jobs.folder(self._ws, self._id))
 
     def write(self, **ending: Any) -> bool:
         """Store what is known, and `ending` with it; return False if the job is no longer this attempt's."""

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import uuid
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,26 @@ ACTIVE = ("queued", "running")
 _START_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 10.0
 _TAIL_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that a job's processes take now, and took at most; `gpu` is what torch holds on the GPU."""
+
+    now: int = 0
+    peak: int = 0
+    gpu: int = 0
+    gpu_peak: int = 0
+
+    def then(self, now: int, gpu: int) -> Memory:
+        """Return this with a later reading."""
+        return Memory(now, max(self.peak, now), gpu, max(self.gpu_peak, gpu))
+
+    def store(self, folder: Path) -> None:
+        """Write it into a job's folder, beside and renamed."""
+        part = folder / "memory.json.part"
+        part.write_text(json.dumps(asdict(self)))
+        part.replace(folder / "memory.json")
 
 
 def submit(
@@ -187,6 +208,12 @@ def log_tail(ws: Workspace, job_id: str, n: int = 50) -> str:
         text = file.read().decode("utf-8", "replace")
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.rstrip("\n").split("\n")]
     return "\n".join(lines[-n:])
+
+
+def memory(ws: Workspace, job_id: str) -> Memory:
+    """Return what memory a job's processes took when last looked at, and at most; zeros before the first look."""
+    path = folder(ws, job_id) / "memory.json"
+    return Memory(**json.loads(path.read_text())) if path.is_file() else Memory()
 
 
 def metrics(ws: Workspace, job_id: str) -> list[dict[str, Any]]:

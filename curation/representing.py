@@ -141,29 +141,14 @@ def represent(
     from curation import cascade, diagnostics, maps, representations, similarity
 
     progress = progress or Silent()
-    options = dict(config.options)
     method = representations.REGISTRY.load(config.name)
-    if method.needs_base_model:
-        if model is None:
-            raise ConfigError(f"the representation {config.name!r} needs a base model; give a folder or a hub id")
-        for name in ("model", "revision", "dtype", "device", "max_length", "trust_remote_code"):
-            options.setdefault(name, getattr(model, "name" if name == "model" else name))
+    options = options_of(config, model)
     if method.needs_warmup and model is not None:
         options["warmup"] = str(make_warmup(ws, pool, model, warmup or WarmupConfig(), progress))
     representation = representations.create(config.name, **options)
     representation.prepare(ws.examples(queries))
-    kept_as = {} if representation.storage == "float16" else {"storage": representation.storage}
-    features_key = content_key("features", **representation.key(), **kept_as)
-    thinned = {"first_stage": [config.first_stage.to_dict(), queries]} if config.first_stage else {}
-    key = content_key(
-        "representation",
-        features=features_key,
-        pool=pool,
-        queries=queries,
-        versions=[VERSION, similarity.VERSION],
-        **thinned,
-    )
-    map_key = content_key("map", features=features_key, pool=pool, version=maps.VERSION, **thinned)
+    features_key = key_of_features(representation)
+    key, map_key = keys_of(features_key, pool, queries, config.first_stage)
     found = ws.find("representation", key)
     if found is not None and (not draw_map or ws.find("map", map_key)):
         return read_represented(found)
@@ -214,6 +199,43 @@ def represent(
         ws.produce("map", map_key, draw, {"pool": pool, "name": config.name})
     card = {"pool": pool, "queries": queries, "name": config.name}
     return read_represented(ws.produce("representation", key, make, card))
+
+
+def options_of(config: RepresentationConfig, model: ModelConfig | None) -> dict[str, Any]:
+    """Return a representation's options with the base model's in them, where it needs one; the warmup is not in them.
+
+    Raises
+    ------
+    ConfigError
+        If it needs a base model and none is given.
+    """
+    from curation import representations
+
+    options = dict(config.options)
+    if representations.REGISTRY.load(config.name).needs_base_model:
+        if model is None:
+            raise ConfigError(f"the representation {config.name!r} needs a base model; give a folder or a hub id")
+        for name in ("model", "revision", "dtype", "device", "max_length", "trust_remote_code"):
+            options.setdefault(name, getattr(model, "name" if name == "model" else name))
+    return options
+
+
+def key_of_features(representation: Representation) -> str:
+    """Return the key of a representation's feature stores; asked after `prepare`."""
+    kept_as = {} if representation.storage == "float16" else {"storage": representation.storage}
+    return content_key("features", **representation.key(), **kept_as)
+
+
+def keys_of(features: str, pool: str, queries: str, first_stage: FirstStageConfig | None) -> tuple[str, str]:
+    """Return the key of the representation that is made of these features, and that of its map."""
+    from curation import maps, similarity
+
+    thinned = {"first_stage": [first_stage.to_dict(), queries]} if first_stage else {}
+    versions = [VERSION, similarity.VERSION]
+    return (
+        content_key("representation", features=features, pool=pool, queries=queries, versions=versions, **thinned),
+        content_key("map", features=features, pool=pool, version=maps.VERSION, **thinned),
+    )
 
 
 def _first_stage(
@@ -279,9 +301,19 @@ def read_represented(folder: Path) -> Represented:
 def make_warmup(ws: Workspace, pool: str, model: ModelConfig, config: WarmupConfig, progress: Progress) -> Path:
     """Train LESS's warmup on a random sample of the pool, once; return the artefact's folder."""
     from curation import training
+
+    def make(part: Path) -> None:
+        training.warmup(model, ws.examples(pool), config, part, progress=progress)
+
+    return ws.produce("warmup", key_of_warmup(pool, model, config), make, config.to_dict(), resumable=True)
+
+
+def key_of_warmup(pool: str, model: ModelConfig, config: WarmupConfig) -> str:
+    """Return the key of a model's warmup on a pool, whether it is trained already or not."""
+    from curation import training
     from curation.models import fingerprint
 
-    key = content_key(
+    return content_key(
         "warmup",
         version=training.VERSION,
         pool=pool,
@@ -290,8 +322,3 @@ def make_warmup(ws: Workspace, pool: str, model: ModelConfig, config: WarmupConf
         max_length=model.max_length,
         config=config.to_dict(),
     )
-
-    def make(part: Path) -> None:
-        training.warmup(model, ws.examples(pool), config, part, progress=progress)
-
-    return ws.produce("warmup", key, make, config.to_dict(), resumable=True)

@@ -6,8 +6,9 @@ work whatever the project's settings say by then.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curation import comparison, jobs, pipeline, workbench
 from curation.config import (
@@ -23,6 +24,9 @@ from curation.errors import ConfigError, JobError, WorkspaceError
 from curation.progress import Progress
 from curation.workspace import Workspace
 
+if TYPE_CHECKING:
+    from curation.tables import Job
+
 ROLES = {"pool": "pool", "query": "query set", "test": "test set"}
 
 
@@ -34,8 +38,9 @@ def start(ws: Workspace, project_id: str, kind: str, config: dict[str, Any], tit
     kind : str
         ``load``: `config` has ``data`` (DatasetConfig), ``role`` and ``name``. ``check``: ``role``, whose active data
         set is tagged. ``represent``: ``representation``, and optionally ``model`` and ``warmup``, which else come from
-        the project's settings. ``experiment``: ``experiment`` (ExperimentConfig), optionally ``selection``
-        (SelectionConfig, or ``{"saved": key}``) and ``name``.
+        the project's settings. ``estimate``: as ``represent``, whose cost it foretells. ``experiment``:
+        ``experiment`` (ExperimentConfig), optionally ``selection`` (SelectionConfig, or ``{"saved": key}``) and
+        ``name``.
 
     Raises
     ------
@@ -52,6 +57,15 @@ def start(ws: Workspace, project_id: str, kind: str, config: dict[str, Any], tit
         name = str(config.get("name") or title or f"Experiment {len(ws.experiments(project_id)) + 1}")
         ws.add_experiment(project_id, name, job_id=job_id, config=settled["experiment"])
     return job_id
+
+
+def newest(ws: Workspace, project_id: str, kind: str, config: dict[str, Any]) -> Job | None:
+    """Return the newest of a project's jobs that does exactly what `start` would start now, or None."""
+    if kind not in _SETTLED:
+        raise JobError(f"unknown kind of job {kind!r}; expected one of: {', '.join(_SETTLED)}")
+    settled = _SETTLED[kind](ws, project_id, config)
+    same = [job for job in jobs.jobs(ws, project_id) if job.kind == kind and json.loads(job.config) == settled]
+    return max(same, key=lambda job: job.created, default=None)
 
 
 # ------------------------------------------------------------------------------------------- settled before starting
@@ -112,6 +126,7 @@ _SETTLED: dict[str, Callable[[Workspace, str, dict[str, Any]], dict[str, Any]]] 
     "load": _settle_load,
     "check": _settle_check,
     "represent": _settle_represent,
+    "estimate": _settle_represent,
     "experiment": _settle_experiment,
 }
 
@@ -156,6 +171,21 @@ def _represent(ws: Workspace, config: dict[str, Any], progress: Progress) -> dic
     return {"representation": shown.key}
 
 
+def _estimate(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from curation import cost
+
+    told = cost.estimate(
+        ws,
+        config["pool"],
+        config["query"],
+        RepresentationConfig.from_dict(config["representation"]),
+        model=ModelConfig.from_dict(config["model"]) if config["model"] else None,
+        warmup=WarmupConfig.from_dict(config["warmup"]),
+        progress=progress,
+    )
+    return told.to_dict()
+
+
 def _experiment(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from curation.experiments import experiment
 
@@ -176,6 +206,7 @@ TASKS: dict[str, Callable[[Workspace, dict[str, Any], Progress], dict[str, Any]]
     "load": _load,
     "check": _check,
     "represent": _represent,
+    "estimate": _estimate,
     "experiment": _experiment,
     "run": _run,
 }

@@ -25,6 +25,12 @@ NAMES = {  # fields whose own name is jargon
     "bf16": "Compute in bfloat16",
     "micro_batch_size": "Examples a forward pass",
     "batch_size": "Examples a step",
+    "tokens_per_batch": "Tokens at once",
+    "autocast": "Compute in bfloat16",
+    "storage": "Kept as",
+    "keep": "Share that goes on",
+    "audit": "Rows checked",
+    "name": "Cheaper representation",
 }
 
 

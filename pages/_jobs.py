@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from curation import jobs
-from pages._text import duration, plain, sentence
+from pages._text import duration, plain, sentence, size
 
 if TYPE_CHECKING:
     from curation.tables import Job
@@ -60,10 +60,15 @@ def watch(ws: Workspace, project_id: str, kind: str, *, since: float = 0.0) -> J
         return None
     if job.id in st.session_state.get("_hidden_jobs", ()) and job.state not in jobs.ACTIVE:
         return None
-    alive = job.state in jobs.ACTIVE
     with st.container(border=True):
-        st.fragment(_watch, run_every=EVERY if alive else None)(ws, job.id, alive)
+        follow(ws, job)
     return job
+
+
+def follow(ws: Workspace, job: Job) -> None:
+    """Draw one job, redrawn while it lives; when it ends the page is drawn anew."""
+    alive = job.state in jobs.ACTIVE
+    st.fragment(_watch, run_every=EVERY if alive else None)(ws, job.id, alive)
 
 
 def _watch(ws: Workspace, job_id: str, was_alive: bool) -> None:
@@ -83,9 +88,11 @@ def card(ws: Workspace, job: Job, *, where: str) -> None:
             st.caption("Waiting for its turn: one job runs at a time." if waits else "Starting …")
         elif job.state == "running":
             st.progress(min(1.0, job.done / job.total) if job.total else 0.0)
-            st.caption(plain(progress_line(job)))
+            st.caption(plain(progress_line(job, jobs.memory(ws, job.id))))
         elif job.state == "cancelled":
             st.caption("Cancelled. To resume goes on from what it had finished.")
+        elif job.state == "succeeded":
+            st.caption(taken(job, jobs.memory(ws, job.id)))
         elif job.state == "failed":
             st.markdown(sentence(job.error or "It ended without saying why; its log tells more."))
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
@@ -106,8 +113,8 @@ def _button(label: str, icon: str, job: Job, where: str) -> bool:
     return st.button(label, icon=f":material/{icon}:", type="tertiary", key=f"{label}-{where}-{job.id}")
 
 
-def progress_line(job: Job) -> str:
-    """Say in words how far a job is: stage, count, rate and time left."""
+def progress_line(job: Job, memory: jobs.Memory) -> str:
+    """Say in words how far a job is: stage, count, rate, time left and memory."""
     parts = [job.stage[:1].upper() + job.stage[1:] or "Starting"]
     if job.total:
         parts.append(f"{job.done:,} of {job.total:,} {job.unit}")
@@ -115,4 +122,18 @@ def progress_line(job: Job) -> str:
         parts.append(f"{job.rate:,.0f}/s" if job.rate >= 10 else f"{job.rate:.2g}/s")
     if job.eta is not None:
         parts.append(f"{duration(job.eta)} left")
+    if memory.now:
+        parts.append(f"{size(memory.now)} memory")
+    if memory.gpu:
+        parts.append(f"{size(memory.gpu)} on the GPU")
     return " · ".join(parts)
+
+
+def taken(job: Job, memory: jobs.Memory) -> str:
+    """Say in words what a finished job took: time, and memory at its most."""
+    parts = [f"Took {duration(job.ended - job.started)}"] if job.ended and job.started else []
+    if memory.peak:
+        parts.append(f"at most {size(memory.peak)} memory")
+    if memory.gpu_peak:
+        parts.append(f"{size(memory.gpu_peak)} on the GPU")
+    return ", ".join(parts)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 TITLES = {"less": "LESS", "rds": "RDS+", "embed": "Embed", "lexical": "Lexical"}
@@ -36,6 +39,22 @@ SOURCES = (
     "From the published data of Targeted Instruction Selection (arXiv 2602.14696), which builds on LESS "
     "(arXiv 2402.04333) and RDS+ (arXiv 2503.01807). Your data will differ: the Evaluate page tells how."
 )
+
+
+def first_stage(report: Mapping[str, Any]) -> str:
+    """Say how many rows a first stage let through and what it lost; empty if there was none."""
+    told = report.get("first_stage")
+    if not told:
+        return ""
+    kept = f"{TITLES.get(told['name'], told['name'])} let {told['n_kept']:,} of {told['n_pool']:,} rows through"
+    if not told["recall"]:
+        return f"{kept}: too few to measure what was lost."
+    shares = ", ".join(f"{100 * r['recall']:.0f} % of the best {r['k']:,}" for r in told["recall"])
+    first = told["recall"][0]
+    return (
+        f"{kept}, and with them {shares}, judged by {told['n_audited']:,} of the others "
+        f"(95 % interval of the first {100 * first['low']:.0f} to {100 * first['high']:.0f} %)."
+    )
 
 
 def explain() -> None:

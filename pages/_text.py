@@ -30,3 +30,10 @@ def duration(seconds: float) -> str:
 def number(n: int, thing: str) -> str:
     """Return a count with its noun: ``1 row``, ``2,000 rows``."""
     return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
+
+
+def size(n_bytes: float) -> str:
+    """Return an amount of memory or disk in the unit that suits it: ``613 MB``, ``1.4 GB``."""
+    if n_bytes < 1e6:
+        return f"{n_bytes / 1e3:,.0f} kB"
+    return f"{n_bytes / 1e6:,.0f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:,.1f} GB"

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from curation import representations, tasks, workbench
-from curation.config import RepresentationConfig, TrainingConfig, WarmupConfig
+from curation.config import FirstStageConfig, RepresentationConfig, TrainingConfig, WarmupConfig
+from curation.representations import warmup_health
 from pages import _form, _jobs, _model
+from pages import _represent_cost as cost
+from pages import _represent_query as query
 from pages import _represent_words as words
 from pages import _shell as ui
 
@@ -47,7 +50,9 @@ def main() -> None:
         for start in range(0, len(names), 2):
             for column, name in zip(st.columns(2, gap="medium"), names[start : start + 2], strict=False):
                 with column, st.container(border=True, height="stretch"), ui.guard():
-                    _method(ws, pid, name, settings, {r.name for r in done})
+                    _method(ws, pid, name, settings, {r.name: created[r.key] for r in reversed(done)})
+    if done:
+        query.draw(ws, pid, next((r for r in done if r.key == settings.active), done[0]))
     words.explain()
 
 
@@ -69,6 +74,10 @@ def _done(ws: Workspace, pid: str, done: list[Represented], created: dict[str, f
                 elif st.button("Use this one", type="tertiary", key=ui.key(f"use-{shown.key}")):
                     workbench.change(ws, pid, active=shown.key)
                     st.rerun()
+            for warning in warmup_health.warnings(shown.record["report"]) if shown.key == active else ():
+                st.warning(ui.plain(warning), icon=":material/warning:")
+            if lost := words.first_stage(shown.record["report"]):
+                st.caption(lost)
             if shown.unusable:
                 with st.expander(f"{len(shown.unusable):,} pool rows could not be represented and can't be picked"):
                     st.dataframe([{"row": i, "reason": r} for i, r in shown.unusable.items()], hide_index=True)
@@ -76,38 +85,58 @@ def _done(ws: Workspace, pid: str, done: list[Represented], created: dict[str, f
             ui.go("curate")
 
 
-def _method(ws: Workspace, pid: str, name: str, settings: ProjectSettings, computed: set[str]) -> None:
-    """One representation: what it is, its options, and the button that computes it."""
+def _method(ws: Workspace, pid: str, name: str, settings: ProjectSettings, computed: dict[str, float]) -> None:
+    """One representation: what it is, its options, what it would cost, and the button that computes it."""
     method = representations.REGISTRY.load(name)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(f"#### {words.TITLES.get(name, name)}")
         if name in computed:
             st.badge("computed", color="green", icon=":material/check:")
     st.markdown(representations.REGISTRY.help(name))
-    chosen = settings.representation.options if settings.representation.name == name else {}
-    warmup = settings.warmup
+    chosen = settings.representation if settings.representation.name == name else RepresentationConfig(name=name)
+    warmup, thinned = settings.warmup, None
     with st.expander("Options"):
-        options = _form.fields(method.Config, chosen, name, skip=GIVEN)
+        options = _form.fields(method.Config, chosen.options, name, skip=GIVEN)
         if method.needs_warmup:
             warmup = _warmup(settings.warmup)
+        if method.needs_base_model:
+            thinned = _first_stage(name, chosen.first_stage)
         if not options and not method.needs_warmup:
             st.caption("It has none.")
     lacks = method.needs_base_model and settings.model is None
-    pressed = st.button(
-        "Compute" if name not in computed else "Compute with these options",
-        type="primary" if not computed else "secondary",
-        icon=":material/play_arrow:",
-        disabled=lacks,
-        key=ui.key(f"compute-{name}"),
-    )
+    config = RepresentationConfig(name=name, options=options, first_stage=thinned)
+    job = {"representation": config.to_dict(), "warmup": warmup.to_dict()}
+    title = words.TITLES.get(name, name)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        pressed = st.button(
+            "Compute" if name not in computed else "Compute with these options",
+            type="primary" if not computed else "secondary",
+            icon=":material/play_arrow:",
+            disabled=lacks,
+            key=ui.key(f"compute-{name}"),
+        )
+        cost.ask(ws, pid, name, title, job, disabled=lacks)
     if lacks:
         st.caption("Needs a base model: choose one above.")
+    cost.answer(ws, pid, job, since=computed.get(name, 0.0))
     if pressed:
-        config = RepresentationConfig(name=name, options=options)
         workbench.change(ws, pid, representation=config, warmup=warmup)
-        job = {"representation": config.to_dict(), "warmup": warmup.to_dict()}
-        tasks.start(ws, pid, "represent", job, f"{words.TITLES.get(name, name)} features")
+        tasks.start(ws, pid, "represent", job, f"{title} features")
         st.rerun()
+
+
+def _first_stage(name: str, current: FirstStageConfig | None) -> FirstStageConfig | None:
+    """A cheaper representation that thins the pool before this one sees it."""
+    on = st.toggle(
+        "Let a cheaper representation thin the pool first",
+        current is not None,
+        key=ui.key(f"thin-{name}"),
+        help="Only the rows that it finds nearest go on. What that loses is measured on a sample of the others.",
+    )
+    if not on:
+        return None
+    given = (current or FirstStageConfig(name="lexical")).to_dict()
+    return FirstStageConfig.from_dict(_form.fields(FirstStageConfig, given, f"thin-{name}"))
 
 
 def _warmup(current: WarmupConfig) -> WarmupConfig:

@@ -83,3 +83,14 @@ def test_jobs_are_listed_for_machines(tmp_path: Path) -> None:
     Workspace(tmp_path / "home")
     told = winnow("jobs", "--json", cwd=tmp_path)
     assert json.loads(told.stdout) == []
+
+
+def test_the_cost_is_told_before_anything_is_computed(config: Path, tmp_path: Path) -> None:
+    told = winnow("cost", str(config), "--json", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    cost = json.loads(told.stdout.splitlines()[-1])
+    assert (cost["rows"], cost["reused"]) == (31, 0)
+    assert cost["low"] <= cost["seconds"] <= cost["high"] and cost["memory"] > 0 and cost["disk"] > 0
+    assert not (tmp_path / "home" / "features").exists()
+    table = winnow("cost", str(config), cwd=tmp_path).stdout
+    assert "31 to compute, 0 stored already" in table and "pool rows" in table

@@ -60,6 +60,20 @@ def test_a_job_runs_and_tells_how_it_went(workspace: Workspace) -> None:
     assert "Counting succeeded" in jobs.log_tail(workspace, job_id, 1)
 
 
+def test_a_job_tells_the_memory_that_it_takes_and_took(workspace: Workspace) -> None:
+    job_id = jobs.submit(workspace, "count", {"n": 10, "seconds": 0.3})
+    assert jobs.memory(workspace, "none") == jobs.Memory()
+    until(workspace, job_id, lambda job: jobs.memory(workspace, job.id).now > 10**7)
+    jobs.wait(workspace, job_id, 60)
+    told = jobs.memory(workspace, job_id)
+    assert 10**7 < told.now <= told.peak and told.gpu == 0
+
+
+def test_the_peak_of_the_memory_is_kept() -> None:
+    told = jobs.Memory().then(5, 2).then(9, 0).then(3, 1)
+    assert told == jobs.Memory(now=3, peak=9, gpu=1, gpu_peak=2)
+
+
 def test_a_users_mistake_is_told_in_its_own_words(workspace: Workspace) -> None:
     failed = jobs.wait(workspace, jobs.submit(workspace, "refuse", {}), 60)
     assert (failed.state, failed.error) == ("failed", "the file is empty; choose another")

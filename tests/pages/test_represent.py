@@ -171,6 +171,186 @@ def test_a_failed_job_stands_on_the_page_until_hidden(opened: Open, sums: str, w
     assert not [b for b in app.button if str(b.key) == "Resume-page-dead"]
 
 
+def add_estimate(ws: Workspace, pid: str, name: str, state: str, **fields: Any) -> None:
+    """Add the job that estimated what `name` costs with the options that the page shows."""
+    import time
+
+    from curation import representations, tasks
+    from curation.config import RepresentationConfig
+    from curation.tables import Job
+
+    options = representations.REGISTRY.config(name).from_dict(_given(name)).to_dict()
+    kept = {k: v for k, v in options.items() if k not in GIVEN}
+    asked = {"representation": RepresentationConfig(name=name, options=kept).to_dict()}
+    config = json.dumps(tasks._settle_represent(ws, pid, asked))
+    with ws.write() as session:
+        session.add(
+            Job(
+                id=f"cost-{name}",
+                kind="estimate",
+                title=f"Cost of {name}",
+                project_id=pid,
+                config=config,
+                state=state,
+                started=time.time() - 20,
+                ended=time.time(),
+                **fields,
+            )
+        )
+
+
+GIVEN = ("model", "revision", "dtype", "device", "max_length", "trust_remote_code", "warmup")
+COST = {
+    "parts": {"the warmup": 61.0, "pool rows": 1_740.0, "similarity and map": 0.2},
+    "low": 1_500.0,
+    "high": 2_130.0,
+    "memory": 1_400_000_000,
+    "gpu_memory": 0,
+    "disk": 613_000_000,
+    "rows": 37_458,
+    "reused": 12,
+    "how": "timed 24 batches of your own rows with this model for 20 s",
+    "warnings": ["It needs about 1.4 GB of memory and 0.2 GB are free."],
+}
+
+
+def test_the_cost_is_asked_of_a_job(opened: Open, sums: str, started: list[tuple[Any, ...]]) -> None:
+    app = opened("represent", sums)
+    app.number_input(key=f"less.d.{sums}").set_value(512).run()
+    button(app, "cost-less.").click().run()
+    assert not app.exception
+    _, pid, kind, config, title = started[0]
+    assert (pid, kind, title) == (sums, "estimate", "Cost of LESS features")
+    assert config["representation"]["options"]["d"] == 512 and config["warmup"]
+
+
+def test_a_cost_is_shown_until_the_options_change(opened: Open, sums: str, workspace: Workspace) -> None:
+    add_estimate(workspace, sums, "less", "succeeded", result=json.dumps(COST))
+    app = opened("represent", sums)
+    assert not app.exception
+    said = text_of(app)
+    assert "**About 30 min** :gray[· between 25 min and 36 min]" in said
+    assert "1.4 GB memory · 613 MB on disk · 37,458 new rows, 12 reused" in said
+    assert "The warmup 1 min 1 s, pool rows 29 min. How it is known: timed 24 batches" in said
+    assert "It needs about 1.4 GB of memory" in said
+    app.number_input(key=f"less.d.{sums}").set_value(512).run()
+    assert "About 30 min" not in text_of(app)
+    app.number_input(key=f"less.d.{sums}").set_value(8192).run()
+    assert "About 30 min" in text_of(app)
+
+
+def test_nothing_left_to_compute_and_a_failed_estimate_are_said(opened: Open, sums: str, workspace: Workspace) -> None:
+    nothing = COST | {"parts": {}, "warnings": []}
+    add_estimate(workspace, sums, "rds", "succeeded", result=json.dumps(nothing))
+    add_estimate(workspace, sums, "less", "failed", error="no-such/model is not on this machine; go online once")
+    said = text_of(opened("represent", sums))
+    assert "**Nothing to compute**" in said
+    assert "no-such/model is not on this machine" in said
+
+
+def test_a_cost_from_before_it_was_computed_is_not_shown(opened: Open, sums: str, workspace: Workspace) -> None:
+    add_estimate(workspace, sums, "lexical", "succeeded", result=json.dumps(COST))
+    from curation.tables import Job
+
+    with workspace.write() as session:
+        session.get_one(Job, "cost-lexical").ended = 1.0
+    assert "About 30 min" not in text_of(opened("represent", sums))
+
+
+def amend(workspace: Workspace, **changes: Any) -> None:
+    """Change the record of the project's representation."""
+    path = workspace.artefact("representation", "e" * 32) / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_what_makes_less_doubtful_is_said(opened: Open, sums: str, workspace: Workspace) -> None:
+    report = {"formula": "less", "b_to_a": [0.001], "steps": [9.0], "epsilon_share": [0.97], "momentum_share": [0.5]}
+    amend(workspace, report=report)
+    said = text_of(opened("represent", sums))
+    assert "The warmup of 9 steps was too short" in said and "For 97 % of the LoRA weights" in said
+
+
+def test_what_a_first_stage_lost_is_said(opened: Open, sums: str, workspace: Workspace) -> None:
+    recall = [
+        {"k": 100, "recall": 0.93, "low": 0.88, "high": 0.97},
+        {"k": 500, "recall": 0.81, "low": 0.7, "high": 0.9},
+    ]
+    told = {"name": "lexical", "n_kept": 400, "n_audited": 50, "n_pool": 2_000, "recall": recall}
+    amend(workspace, report={"first_stage": told})
+    said = text_of(opened("represent", sums))
+    assert "Lexical let 400 of 2,000 rows through, and with them 93 % of the best 100, 81 % of the best 500" in said
+    assert "88 to 97 %" in said
+
+
+def test_a_first_stage_reaches_the_job(opened: Open, sums: str, started: list[tuple[Any, ...]]) -> None:
+    app = opened("represent", sums)
+    app.toggle(key=f"thin-less.{sums}").set_value(True).run()
+    app.number_input(key=f"thin-less.keep.{sums}").set_value(0.5).run()
+    button(app, "compute-less.").click().run()
+    stage = started[0][3]["representation"]["first_stage"]
+    assert (stage["name"], stage["keep"]) == ("lexical", 0.5)
+
+
+def represent(workspace: Workspace, pid: str) -> None:
+    """Compute the project's lexical representation for real."""
+    from curation import pipeline, workbench
+    from curation.config import RepresentationConfig
+
+    pool, queries = workspace.dataset(pid, "pool"), workspace.dataset(pid, "query")
+    assert pool and queries
+    made = pipeline.represent(workspace, pool.key, queries.key, RepresentationConfig(name="lexical"))
+    workbench.change(workspace, pid, active=made.key)
+
+
+def ask(app: AppTest, pid: str, prompt: str, answer: str) -> AppTest:
+    app.text_area(key=f"query-prompt.{pid}").input(prompt)
+    app.text_area(key=f"query-answer.{pid}").input(answer)
+    return next(b for b in app.button if b.label == "Find the nearest rows").click().run()
+
+
+def test_a_typed_query_shows_the_nearest_rows_and_joins_the_set(
+    opened: Open, sums: str, workspace: Workspace, started: list[tuple[Any, ...]]
+) -> None:
+    represent(workspace, sums)
+    app = ask(opened("represent", sums), sums, "pool 7: what is 7 + 2?", "9")
+    assert not app.exception
+    rows = app.dataframe[0].value
+    assert "pool 7: what is 7 + 2?" in rows["text"][0] and rows["source"][0] == "<b>s1</b>"
+    assert rows["similarity"].is_monotonic_decreasing and len(rows) == 10
+    before = workspace.dataset(sums, "query")
+    button(app, "query-add.").click().run()
+    assert not app.exception
+    after = workspace.dataset(sums, "query")
+    assert before and after and after.n_rows == before.n_rows + 1 and after.key != before.key
+    assert started[0][2] == "represent" and started[0][3]["representation"]["name"] == "lexical"
+
+
+def test_what_is_wrong_with_a_typed_query_is_one_sentence(opened: Open, sums: str, workspace: Workspace) -> None:
+    represent(workspace, sums)
+    app = ask(opened("represent", sums), sums, "what is 7 + 2?", " ")
+    assert "The query has no answer" in app.error[0].value.replace("\\", "")
+    files = [p for p in workspace.root.glob("features/*-pool/**/*.npy") if p.name.endswith("data.npy")]
+    files[0].write_bytes(b"damaged")
+    app = ask(app, sums, "what is 7 + 2?", "9")
+    assert "is damaged" in app.error[0].value.replace("\\", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "Only the results of this lexical are stored here, not its vectors"),
+        ({"exact": True}, "Exact lexical keeps no vectors"),
+    ],
+)
+def test_where_there_are_no_vectors_no_query_is_asked_for(
+    opened: Open, sums: str, workspace: Workspace, options: dict[str, Any], said: str
+) -> None:
+    amend(workspace, representation={"name": "lexical", "options": options})
+    app = opened("represent", sums)
+    assert said in text_of(app)
+    assert "Find the nearest rows" not in [b.label for b in app.button]
+
+
 def test_the_published_figures_hold_the_sober_columns_too(opened: Open, sums: str) -> None:
     said = text_of(opened("represent", sums))
     for figure in ("0.89 | 0.40 | 0.30", "−0.12 | 0.27", "−9.4", "2602.14696"):
