@@ -52,7 +52,7 @@ class FeatureStore:
         self.folder = folder
         self.role = role
         self.storage = "float16"
-        self._checked: set[_Shard] = set()  # shards whose checksums this instance has seen to be right
+        self._whole: dict[_Shard, dict[str, Any]] = {}  # records of shards that this instance has seen to be whole
         self._load()
 
     def missing(self, ids: Iterable[str]) -> list[str]:
@@ -90,9 +90,9 @@ class FeatureStore:
                     plan = representation.plan(new, self.role)
                     number = max(self._plans, default=-1) + 1
                     text = plan.to_json([example.id for example in new])
-                    _write_json(self._folder_of(number) / "plan.json", json.loads(text))
+                    _write_text(self._folder_of(number) / "plan.json", text)
                     engines.stream(representation, new, plan, _Writer(self, number, range(len(plan.shards))), progress)
-                self._load()
+                    self._load()
 
     def features(self, ids: Sequence[str]) -> Features:
         """Return the features of `ids`, in that order; dense ones stay on disk until they are read.
@@ -115,24 +115,21 @@ class FeatureStore:
         weights = np.asarray(about["weights"], dtype=np.float32)
         places = [self._place[i] for i in ids]
         shards = sorted({(plan, shard) for plan, shard, _ in places})
-        for shard_key in shards:
-            if not self._is_whole(shard_key):
+        for key in shards:
+            if not self._is_whole(key):
                 raise WorkspaceError(
-                    f"shard {shard_key[1]} of {self.folder.name}/{self._folder_of(shard_key[0]).name} is damaged; "
+                    f"shard {key[1]} of {self.folder.name}/{self._folder_of(key[0]).name} is damaged; "
                     "compute the representation again: only that shard is computed anew"
                 )
         if not shards:
             return Features(np.zeros((0, len(weights), 0), dtype=np.float16), weights, ())
-        number = {shard_key: i for i, shard_key in enumerate(shards)}
+        number = {key: i for i, key in enumerate(shards)}
         shard = np.array([number[plan, shard] for plan, shard, _ in places])
         row = np.array([row for *_, row in places])
-        record = self._record(shards[0])
+        record = self._whole[shards[0]]
         if record["codec"] == "csr":
             return Features(self._sparse(shards, record["columns"], shard, row), weights, tuple(ids))
-        files = [
-            {name.removesuffix(".npy"): self._path(shard_key, name) for name in self._record(shard_key)["files"]}
-            for shard_key in shards
-        ]
+        files = [{name: self._path(key, f"{name}.npy") for name in record["files"]} for key in shards]
         shape = (len(ids), len(weights), record["columns"])
         return Features(codecs.Stored(files, record["codec"], shape, shard, row), weights, tuple(ids))
 
@@ -142,9 +139,9 @@ class FeatureStore:
         from scipy.sparse import csr_matrix, vstack
 
         blocks, order = [], []
-        for number, shard_key in enumerate(shards):
+        for number, key in enumerate(shards):
             mine = np.flatnonzero(shard == number)
-            arrays = [np.load(self._path(shard_key, f"{name}.npy"), allow_pickle=False) for name in _CSR]
+            arrays = [np.load(self._path(key, f"{name}.npy"), allow_pickle=False) for name in _CSR]
             blocks.append(csr_matrix(tuple(arrays), shape=(len(arrays[2]) - 1, columns))[row[mine]])
             order.append(mine)
         return vstack(blocks, format="csr")[np.argsort(np.concatenate(order))]
@@ -175,7 +172,7 @@ class FeatureStore:
 
     def _write_about(self, representation: Representation) -> None:
         """Write what holds for the whole store; another way of keeping features than what is there is refused."""
-        self.storage = getattr(representation, "storage", "float16")
+        self.storage = representation.storage
         if self.role == "query" and self.storage != "float32":
             self.storage = "float16"  # they are few, and one side's rounding is enough
         path = self.folder / "store.json"
@@ -186,7 +183,7 @@ class FeatureStore:
                 f"{self.storage}; its key must name the storage, so that each has a store of its own"
             )
         weights = np.asarray(representation.weights, dtype=np.float64).tolist()
-        _write_json(path, {"role": self.role, "storage": self.storage, "weights": weights})
+        _write_text(path, json.dumps({"role": self.role, "storage": self.storage, "weights": weights}))
 
     def _drop_damaged(self, wanted: set[str], progress: Progress) -> None:
         """Forget plans that can't be read, and finished shards of wanted rows that are not what was written."""
@@ -209,6 +206,7 @@ class FeatureStore:
         from curation.representations.base import Plan
 
         position = {example.id: i for i, example in enumerate(examples)}
+        reload = False
         for number, shards in self._plans.items():
             open_shards = [
                 shard
@@ -224,7 +222,9 @@ class FeatureStore:
                     tuple(tuple(tuple(position[i] for i in b) for b in batches[shard]) for shard in open_shards),
                 )
                 engines.stream(representation, examples, plan, _Writer(self, number, open_shards), progress)
-        self._load()
+                reload = True
+        if reload:
+            self._load()
 
     def _folder_of(self, plan: int) -> Path:
         return self.folder / f"plan-{plan:04d}"
@@ -232,19 +232,15 @@ class FeatureStore:
     def _path(self, shard: _Shard, name: str) -> Path:
         return self._folder_of(shard[0]) / f"shard-{shard[1]:05d}.{name}"
 
-    def _record(self, shard: _Shard) -> dict[str, Any]:
-        record: dict[str, Any] = json.loads(self._path(shard, "json").read_text("utf-8"))
-        return record
-
     def _is_whole(self, shard: _Shard) -> bool:
-        if shard not in self._checked:
-            try:
-                files = self._record(shard)["files"]
-                if any(_checksum(self._path(shard, name)) != expected for name, expected in files.items()):
-                    return False
-            except (FileNotFoundError, ValueError, KeyError):
+        if shard not in self._whole:
+            record = _read_json(self._path(shard, "json"), "codec", "columns", "files")
+            if record is None:
                 return False
-            self._checked.add(shard)
+            for name, expected in record["files"].items():
+                if _checksum(self._path(shard, f"{name}.npy")) != expected:
+                    return False
+            self._whole[shard] = record
         return True
 
 
@@ -274,10 +270,9 @@ class _Writer:
         for name, array in arrays.items():
             path = self._store._path(place, f"{name}.npy")
             _write(path, partial(_save, array=array))
-            files[path.name.partition(".")[2]] = _checksum(path)
-        _write_json(
-            self._store._path(place, "json"), {"codec": codec, "columns": int(values.shape[-1]), "files": files}
-        )
+            files[name] = _checksum(path)
+        record = {"codec": codec, "columns": int(values.shape[-1]), "files": files}
+        _write_text(self._store._path(place, "json"), json.dumps(record))
 
 
 def _require_finite(stored: npt.NDArray[Any], ids: Sequence[str]) -> None:
@@ -289,8 +284,12 @@ def _require_finite(stored: npt.NDArray[Any], ids: Sequence[str]) -> None:
         )
 
 
-def _checksum(path: Path) -> int:
-    return zlib.crc32(np.memmap(path, mode="r").data)
+def _checksum(path: Path) -> int | None:
+    """CRC-32 of a file; None if it is not there, or empty."""
+    try:
+        return zlib.crc32(np.memmap(path, mode="r").data)
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _read_json(path: Path, *needed: str) -> dict[str, Any] | None:
@@ -302,9 +301,9 @@ def _read_json(path: Path, *needed: str) -> dict[str, Any] | None:
     return data if isinstance(data, dict) and data.keys() >= set(needed) else None
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def _write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, lambda file: file.write(json.dumps(content, separators=(",", ":")).encode()))
+    _write(path, lambda file: file.write(text.encode()))
 
 
 def _save(file: BinaryIO, array: npt.NDArray[Any]) -> None:

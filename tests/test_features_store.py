@@ -10,6 +10,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -327,6 +328,15 @@ store.fill(Slow(log), examples)
 """
 
 
+def parts(folder: Path) -> set[tuple[Path, int]]:
+    """Files that are being written, or were when their writer was killed, and since when."""
+    found = set()
+    for path in folder.rglob("*.part"):
+        with suppress(FileNotFoundError):
+            found.add((path, path.stat().st_mtime_ns))
+    return found
+
+
 def test_ten_kills_from_outside_cost_a_shard_each_and_no_byte(tmp_path: Path) -> None:
     examples, log = rows(1_000), tmp_path / "log"
     whole, folder = FeatureStore(tmp_path / "whole", "pool"), tmp_path / "killed"
@@ -334,11 +344,11 @@ def test_ten_kills_from_outside_cost_a_shard_each_and_no_byte(tmp_path: Path) ->
     log.touch()
     delay, left = np.random.default_rng(0).uniform(0.0, 0.4, size=10), len(examples)
     for kill in range(10):
-        before = log.stat().st_size
+        before, stale = log.stat().st_size, parts(folder)
         process = start(SLOW, folder, log, len(examples))
         assert process.stdout is not None and process.stdout.readline() == "go\n"
         time.sleep(delay[kill])
-        while kill % 2 and process.poll() is None and not any(folder.rglob("*.part")):
+        while kill % 2 and process.poll() is None and parts(folder) <= stale:
             pass  # every second one in the midst of a write
         process.kill()
         assert process.wait() == -9
