@@ -129,7 +129,7 @@ class FeatureStore:
         record = self._whole[shards[0]]
         if record["codec"] == "csr":
             return Features(self._sparse(shards, record["columns"], shard, row), weights, tuple(ids))
-        files = [{name: self._path(key, f"{name}.npy") for name in record["files"]} for key in shards]
+        files = [{name[:-4]: self._path(key, name) for name in record["files"]} for key in shards]  # less .npy
         shape = (len(ids), len(weights), record["columns"])
         return Features(codecs.Stored(files, record["codec"], shape, shard, row), weights, tuple(ids))
 
@@ -238,7 +238,7 @@ class FeatureStore:
             if record is None:
                 return False
             for name, expected in record["files"].items():
-                if _checksum(self._path(shard, f"{name}.npy")) != expected:
+                if _checksum(self._path(shard, name)) != expected:
                     return False
             self._whole[shard] = record
         return True
@@ -270,7 +270,7 @@ class _Writer:
         for name, array in arrays.items():
             path = self._store._path(place, f"{name}.npy")
             _write(path, partial(_save, array=array))
-            files[name] = _checksum(path)
+            files[f"{name}.npy"] = _checksum(path)
         record = {"codec": codec, "columns": int(values.shape[-1]), "files": files}
         _write_text(self._store._path(place, "json"), json.dumps(record))
 

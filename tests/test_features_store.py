@@ -85,9 +85,11 @@ class Slow(Fake):
 
 
 class Wide(Fake):
-    """Vectors of 2 × 1024 numbers: 4 KB a row in float16."""
+    """Vectors of 2 × 1024 numbers, or of others: 4 KB a row in float16."""
 
-    d = 1024
+    def __init__(self, d: int = 1024) -> None:
+        super().__init__()
+        self.d = d
 
 
 def vector(example: Example, d: int = 8) -> np.ndarray:
@@ -431,13 +433,26 @@ def test_the_rows_of_a_damaged_plan_are_computed_again(workspace: Workspace, har
         WorkspaceError, match=r"7 rows, .* first, have no features in k-pool; compute the representation"
     ):
         damaged.features(ids(examples[:11]))
+    (store.folder / "plan-0002").mkdir()  # as a kill before a plan leaves it
     mended, told = Fake(), Told()
     damaged.fill(mended, examples, told)
     assert mended.computed == 7
-    assert "plan-0000 is damaged and its rows are computed again" in told.lines
+    assert [line for line in told.lines if "damaged" in line] == [
+        "plan-0000 is damaged and its rows are computed again"
+    ]
     assert_right(damaged.features(ids(examples[:11])), examples[:11])
     assert contents(store.folder / "plan-0001") == second
     assert workspace.feature_store("k", "pool").missing(ids(examples)) == []
+    assert sorted(path.name for path in store.folder.glob("plan-*")) == ["plan-0001", "plan-0002"]
+
+
+def test_shards_of_a_damaged_plan_are_not_taken_for_those_of_the_next(workspace: Workspace) -> None:
+    store = workspace.feature_store("k", "pool")
+    store.fill(Fake(), rows(9))
+    (store.folder / "plan-0000" / "plan.json").write_text("{")
+    others = [*rows(6, start=50), *rows(4)]
+    store.fill(Fake(), others)
+    assert_right(store.features(ids(others)), others)
 
 
 class Told(Silent):
@@ -476,28 +491,30 @@ def test_a_number_that_float16_lacks_is_refused_by_row(workspace: Workspace) -> 
 
 
 def test_a_full_disk_in_the_midst_of_a_shard_keeps_the_shards_before_it(tmp_path: Path) -> None:
+    examples = rows(16)
     whole, disk = FeatureStore(tmp_path / "whole", "pool"), tmp_path / "disk"
-    whole.fill(Wide(), rows(40))
+    whole.fill(Wide(d=2**14), examples)  # four shards of 256 KB
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True).returncode:
         pytest.skip("only root may mount a small disk")
     try:
         ballast = disk / "ballast"
-        ballast.write_bytes(bytes(2**20 - 2**17))  # leaves room for seven shards of 16 KB and half of one
+        ballast.write_bytes(bytes(2**21 - 2**19 - 2**17))  # leaves room for two and almost half a shard
         store = FeatureStore(disk / "store", "pool")
-        stopped = Wide()
+        stopped = Wide(d=2**14)
         with pytest.raises(WorkspaceError, match=r"a disk is full .*free some space and start again"):
-            store.fill(stopped, rows(40))
-        again = FeatureStore(store.folder, "pool")
-        left = again.missing(ids(rows(40)))
-        assert 0 < 40 - len(left) == stopped.computed - SHARD
+            store.fill(stopped, examples)
+        assert stopped.computed == 3 * SHARD
         assert not list(store.folder.rglob("*.part"))
-        kept = [e for e in rows(40) if e.id not in left]
-        np.testing.assert_array_equal(again.features(ids(kept)).values[:], [vector(e, 1024) for e in kept])
+        again = FeatureStore(store.folder, "pool")
+        left = again.missing(ids(examples))
+        assert len(left) == 2 * SHARD
+        kept = [e for e in examples if e.id not in left]
+        np.testing.assert_array_equal(again.features(ids(kept)).values[:], [vector(e, 2**14) for e in kept])
         ballast.unlink()
-        rest = Wide()
-        again.fill(rest, rows(40))
-        assert rest.computed == len(left)
+        rest = Wide(d=2**14)
+        again.fill(rest, examples)
+        assert rest.computed == 2 * SHARD
         assert contents(store.folder) == contents(whole.folder)
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)

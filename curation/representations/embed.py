@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from curation import models
-from curation.config import Options, option
+from curation.config import ModelConfig, Options, option
 from curation.data.rows import Example
 from curation.representations.base import Representation, storage_option
 
@@ -64,10 +64,14 @@ class Embed(Representation):
         }
 
     @property
+    def device(self) -> str:
+        """Where it runs: ``"cpu"`` or ``"cuda"``."""
+        return models.device(ModelConfig(name=self.config.embedder, device=self.config.device))
+
+    @property
     def batch_tokens(self) -> int:
         """Most padded tokens a batch; a longer row makes a batch of its own."""
-        on_gpu = self._model.device.type == "cuda"
-        return self.config.tokens_per_batch or (16_384 if on_gpu else 1024)
+        return self.config.tokens_per_batch or (16_384 if self.device == "cuda" else 1024)
 
     def length(self, example: Example, role: str) -> int:
         """Tokens of the text, the query prompt included."""

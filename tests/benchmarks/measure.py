@@ -159,7 +159,7 @@ class Bench:
 
     def checkpoint(self, model: Path, share: float, pool: str = "pool_small") -> Path:
         """Folder of a warmup with one checkpoint on a share of a shared pool, made once."""
-        config = WarmupConfig(share=share, training=SCHEDULE)
+        config = WarmupConfig(share=share / 5 if self.quick else share, training=SCHEDULE)
         return make_warmup(self.ws, self.pool(pool), ModelConfig(name=str(model), device="cpu"), config, Silent())
 
     def smol(self) -> Path:
