@@ -34,22 +34,34 @@ class Adapted:
     """
 
     def __init__(self, name: str, layer: Any, adapter: str) -> None:
-        self.a, self.b = (f"{name}.lora_{matrix}.{adapter}.weight" for matrix in "AB")
-        self.layer = layer
+        self.name, self.layer = name, layer
         self._adapter, self._own = adapter, layer.get_base_layer().weight
 
     @property
     def weights(self) -> dict[str, nn.Parameter]:
-        """A of shape (r, in) and B of shape (out, r), by name."""
-        return {
-            self.a: self.layer.lora_A[self._adapter].weight,
-            self.b: self.layer.lora_B[self._adapter].weight,
-        }
+        """A of shape (r, in) and B of shape (out, r), by their names in the model."""
+        pair = {"A": self.layer.lora_A, "B": self.layer.lora_B}
+        return {f"{self.name}.lora_{m}.{self._adapter}.weight": pair[m][self._adapter].weight for m in pair}
 
     @property
-    def scaling(self) -> float:
-        """What B A is multiplied by."""
-        return float(self.layer.scaling[self._adapter])
+    def size(self) -> int:
+        """Numbers in A and B together."""
+        return sum(weight.numel() for weight in self.weights.values())
+
+    def gradient(self, x: torch.Tensor, dy: torch.Tensor) -> torch.Tensor:
+        """Return each row's ∂A and ∂B end to end, float32 (n_rows, size).
+
+        Parameters
+        ----------
+        x, dy : tensors of shape (n_rows, columns, in) and (n_rows, columns, out)
+            What went in, and the loss's gradient at what came out.
+        """
+        import torch
+
+        a, b = (weight.float() * self.layer.scaling[self._adapter] for weight in self.weights.values())
+        x, dy = x.float(), dy.float()
+        of_a, of_b = (dy @ b).transpose(1, 2) @ x, dy.transpose(1, 2) @ (x @ a.T)  # each a sum over columns
+        return torch.cat([of_a.flatten(1), of_b.flatten(1)], 1)
 
     def fold(self) -> None:
         """Let the layer multiply by W + s B A at once, as A and B are now.
@@ -64,7 +76,7 @@ class Adapted:
 
 
 def adapted_layers(model: nn.Module) -> list[Adapted]:
-    """Return the layers with LoRA, by name; everything is frozen.
+    """Return the layers with LoRA in the order of their weights' names; everything is frozen.
 
     Raises
     ------
@@ -107,10 +119,10 @@ def _is_plain(model: nn.Module, layer: str, rest: str) -> bool:
 
 @contextmanager
 def per_example(layers: Sequence[Adapted], n_rows: int, use: Callable[[str, torch.Tensor], None]) -> Iterator[None]:
-    """While open, the one backward pass calls `use(name, gradient)` for each layer's A and B.
+    """While open, the one backward pass calls `use(name, gradient)` for each layer.
 
-    The gradient is float32 (n_rows, numbers in the matrix), one row an example, and may be overwritten. It is handed
-    over as soon as it is known, so that only one layer's gradients exist at a time.
+    The gradient is that of A and B end to end, float32 (n_rows, size), one row an example, and may be overwritten. It
+    is handed over as soon as it is known, so that only one layer's gradients exist at a time.
 
     Raises
     ------
@@ -124,18 +136,15 @@ def per_example(layers: Sequence[Adapted], n_rows: int, use: Callable[[str, torc
     def hook(adapted: Adapted) -> Any:
         def after_forward(_layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: Any) -> None:
             x = inputs[0].detach()  # (n_rows, columns, in)
-            if x.ndim != 3 or len(x) != n_rows or adapted.a in seen:
-                raise ModelError(_not_apart(adapted.a))
-            seen.add(adapted.a)
+            if x.ndim != 3 or len(x) != n_rows or adapted.name in seen:
+                raise ModelError(_not_apart(adapted.name))
+            seen.add(adapted.name)
             if not output.requires_grad:  # nothing below has an adapter: autograd begins here
                 output.requires_grad_()
 
             def after_backward(dy: torch.Tensor) -> None:  # (n_rows, columns, out)
-                a, b = (weight.float() for weight in adapted.weights.values())
-                x32, dy32 = x.float(), dy.float() * adapted.scaling
-                done.add(adapted.a)
-                use(adapted.b, (dy32.transpose(1, 2) @ (x32 @ a.T)).flatten(1))  # each a sum over columns
-                use(adapted.a, ((dy32 @ b).transpose(1, 2) @ x32).flatten(1))
+                done.add(adapted.name)
+                use(adapted.name, adapted.gradient(x, dy))
 
             output.register_hook(after_backward)
 
@@ -144,7 +153,7 @@ def per_example(layers: Sequence[Adapted], n_rows: int, use: Callable[[str, torc
     handles = [adapted.layer.register_forward_hook(hook(adapted)) for adapted in layers]
     try:
         yield
-        if missing := [adapted.a for adapted in layers if adapted.a not in done]:
+        if missing := [adapted.name for adapted in layers if adapted.name not in done]:
             raise ModelError(_not_apart(missing[0]))
     finally:
         for handle in handles:

@@ -120,12 +120,12 @@ class Less(LanguageModelRepresentation):
         return adapted_layers(self._model)
 
     @property
-    def _weights(self) -> dict[str, torch.nn.Parameter]:
-        return {name: weight for layer in self._layers for name, weight in layer.weights.items()}
+    def _sizes(self) -> dict[str, int]:
+        return {layer.name: layer.size for layer in self._layers}
 
     @cached_property
     def _sketches(self) -> Sketches:
-        return Sketches(self._weights, self.config.d, self.config.seed)
+        return Sketches(self._sizes, self.config.d, self.config.seed, str(self._model.device))
 
     def compute(self, examples: Sequence[Example], role: str) -> npt.NDArray[np.float32]:
         """Return one batch's features."""
@@ -168,16 +168,21 @@ class Less(LanguageModelRepresentation):
         return features
 
     def _enter(self, checkpoint: Checkpoint) -> dict[str, Direction]:
-        """Put a checkpoint's LoRA weights into the model; return its Adam directions by parameter name."""
-        present = self._weights
-        weights, moments = checkpoint.tensors({name: weight.shape for name, weight in present.items()})
+        """Put a checkpoint's LoRA weights into the model; return its Adam directions by layer."""
+        import torch
+
+        present = {name: weight for layer in self._layers for name, weight in layer.weights.items()}
+        stored, moments = checkpoint.tensors({name: weight.shape for name, weight in present.items()})
         directions = {}
-        for name, weight in present.items():
-            weight.data.copy_(weights[name])
-            m, v = (moments[moment][name].flatten().to(weight.device) for moment in ("exp_avg", "exp_avg_sq"))
-            directions[name] = Direction(m, v, checkpoint, self.config.formula)
-        if self.config.computes_in == "float32":
-            for layer in self._layers:
+        for layer in self._layers:
+            for name, weight in layer.weights.items():
+                weight.data.copy_(stored[name])
+            m, v = (
+                torch.cat([moments[moment][name].flatten() for name in layer.weights]).to(self._model.device)
+                for moment in ("exp_avg", "exp_avg_sq")
+            )
+            directions[layer.name] = Direction(m, v, checkpoint, self.config.formula)
+            if self.config.computes_in == "float32":
                 layer.fold()
         return directions
 
@@ -191,7 +196,7 @@ class Less(LanguageModelRepresentation):
         import torch
 
         if c not in self._held:
-            sizes = {name: weight.numel() for name, weight in self._weights.items()}
+            sizes = self._sizes
             if not self._held:
                 free = models.memory_available(self.config.model_config)
                 require_room(len(self.queries), sum(sizes.values()), len(self.checkpoints), free)
@@ -235,7 +240,7 @@ class Less(LanguageModelRepresentation):
         return reducer.finish(result).cpu().numpy()
 
     def _backward(self, rows: Sequence[Encoded], use: Callable[[str, torch.Tensor], None]) -> None:
-        """Hand `use` each LoRA parameter's gradients of one batch, float32 (rows, n)."""
+        """Hand `use` each layer's gradients of one batch, float32 (rows, n)."""
         import torch
 
         inputs = losses.padded(rows, self.encoder.tokenizer.pad_token_id, self._model.device)

@@ -63,10 +63,10 @@ def test_equals_autograd_row_by_row(fold: bool) -> None:
     ]
     got = gradients(net, x, fold=fold)
     assert all(p.grad is None for p in net.parameters())
-    assert sorted(got) == list(parameters)
+    assert sorted(got) == ["base_model.model.first", "base_model.model.second"]
     for row, expected in enumerate(wanted):
-        for name, gradient in zip(parameters, expected, strict=True):
-            torch.testing.assert_close(got[name][row], gradient.flatten(), rtol=1e-4, atol=1e-4)
+        own = torch.cat([got[name][row] for name in sorted(got)])
+        torch.testing.assert_close(own, torch.cat([g.flatten() for g in expected]), rtol=1e-4, atol=1e-4)
 
 
 def test_fold_follows_the_adapter_from_the_same_weights() -> None:
@@ -94,14 +94,14 @@ def test_hooks_are_gone_afterwards() -> None:
 
 @pytest.mark.parametrize("broken", [{"twice": True}, {"flat": True}])
 def test_rows_that_are_not_apart_are_refused(broken: dict[str, bool]) -> None:
-    with pytest.raises(ModelError, match=r"layer base_model.model.first.lora_A\S* does not run once for every row"):
+    with pytest.raises(ModelError, match=r"layer base_model.model.first does not run once for every row"):
         gradients(with_lora(**broken), torch.randn(2, 3, 5))
 
 
 def test_layer_that_gets_no_gradient_is_refused() -> None:
     net = with_lora()
     layers = adapted_layers(net)
-    with pytest.raises(ModelError, match=r"second.lora_A\S* does not run"), per_example(layers, 2, lambda *_: None):
+    with pytest.raises(ModelError, match=r"second does not run"), per_example(layers, 2, lambda *_: None):
         net.base_model.model.first(torch.randn(2, 3, 5)).sum().backward()
 
 
