@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -374,7 +375,9 @@ def _with_adapter(model: nn.Module, adapter: Path, name: str) -> nn.Module:
             f"{adapter} is no LoRA adapter; expected adapter_config.json and adapter_model.safetensors in it"
         )
     try:
-        loaded: nn.Module = PeftModel.from_pretrained(model, adapter, is_trainable=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PEFT's own use of names that transformers renames
+            loaded: nn.Module = PeftModel.from_pretrained(model, adapter, is_trainable=False)
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"adapter {adapter.name} does not fit {name} ({_first_line(error)}); it was made on another model"
