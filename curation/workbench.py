@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from curation import results
+from curation import overrides, results
 from curation.config import ProjectSettings, SelectionConfig
 from curation.errors import WorkspaceError
+from curation.overrides import Merge
 from curation.pipeline import Represented
 from curation.views import STATES, View, open_represented, rows_of, select_view, snippet
 from curation.workspace import Workspace
@@ -117,21 +119,50 @@ def view(ws: Workspace, project_id: str, *, representation: str = "", selection:
     if key not in available:
         raise WorkspaceError(f"there is no representation {key} of this pool and query set; choose another one")
     config = selection or chosen.selection
-    overrides = ws.overrides(project_id)
+    decided = ws.overrides(project_id)
     rows = rows_of(ws.root, available[key].record["pool"])
-    stale = [i for i in (*overrides.pinned, *overrides.banned) if i not in rows.position]
+    stale = [i for i in (*decided.pinned, *decided.banned) if i not in rows.position]
     config = dataclasses.replace(
         config,
-        pinned=tuple(i for i in overrides.pinned if i in rows.position),
-        banned=tuple(i for i in overrides.banned if i in rows.position),
-        notes=overrides.notes,
+        pinned=tuple(i for i in decided.pinned if i in rows.position),
+        banned=tuple(i for i in decided.banned if i in rows.position),
+        notes=decided.notes,
     )
     text = json.dumps(config.to_dict(), sort_keys=True)
     return dataclasses.replace(
         select_view(ws.root, available[key].folder, text),
         project_id=project_id,
-        overrides=overrides,
+        overrides=decided,
         stale_overrides=stale,
+    )
+
+
+def import_overrides(
+    ws: Workspace, project_id: str, text: str | bytes, author: str = "", *, favour: Collection[str] = ()
+) -> Merge:
+    """Take over the decisions of a file (`export.overrides_jsonl` writes them); one undo takes all of it back.
+
+    Parameters
+    ----------
+    text : str or bytes
+        The file.
+    author : str
+        Whose decisions they are where a line does not say.
+    favour : collection of str
+        Ids of rows on which the file wins where the two disagree; on all others what was decided here stands.
+
+    Raises
+    ------
+    DataError
+        If the file holds something else; the line is named.
+    WorkspaceError
+        If there is no pool yet.
+    """
+    pool = ws.dataset(project_id, "pool")
+    if pool is None:
+        raise WorkspaceError("there is no pool yet that decisions could be about; load one on the Data page first")
+    return ws.merge_overrides(
+        project_id, overrides.from_jsonl(text, author), rows_of(ws.root, pool.key).position, favour
     )
 
 

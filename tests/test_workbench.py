@@ -11,7 +11,7 @@ import pytest
 
 from curation import comparison, export, jobs, pipeline, tasks, workbench
 from curation.config import BudgetConfig, DatasetConfig, RepresentationConfig, RunConfig, SelectionConfig, read_config
-from curation.errors import ConfigError, JobError, SelectionError, WorkspaceError
+from curation.errors import ConfigError, DataError, JobError, SelectionError, WorkspaceError
 from curation.workspace import Workspace
 
 
@@ -150,6 +150,43 @@ def test_an_export_replays_to_the_same_bytes(workspace: Workspace, project: str,
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkspaceError, match="expected a folder"):
         export.write(workspace, bundle, tmp_path / "file")
+
+
+def test_decisions_cross_to_another_persons_workspace(workspace: Workspace, project: str) -> None:
+    ids = workbench.view(workspace, project).pool_ids
+    workspace.override(project, "pin", ids[:2], author="Ada")
+    workspace.override(project, "note", ids[1], text="look", author="Ada")
+    file = export.overrides_jsonl(workspace, project) + json.dumps({"action": "ban", "row_id": "gone"}) + "\n"
+    for action, count in (("undo", 2), ("ban", 1)):
+        for _ in range(count):
+            workspace.override(project, action, ids[0] if action == "ban" else "", author="Bo")
+    told = workbench.import_overrides(workspace, project, file, "Cy")
+    state = workspace.overrides(project)
+    assert (state.pinned, state.banned, state.notes) == ((ids[1],), (ids[0],), {ids[1]: "look"})
+    assert (told.applied, told.unknown) == (2, ["gone"])
+    assert [(c.row_id, c.sentence) for c in told.conflicts] == [
+        (ids[0], "Bo banned it here, Ada pinned it in the file")
+    ]
+    assert [e.author for e in workspace.override_log(project)[-2:]] == ["Ada", "Ada"]
+    workbench.import_overrides(workspace, project, file, favour=[ids[0]])
+    assert workspace.overrides(project).pinned == (ids[1], ids[0])
+    for _ in range(2):  # each import was one act
+        workspace.override(project, "undo")
+    assert workspace.overrides(project).pinned == () and workspace.overrides(project).banned == (ids[0],)
+    with pytest.raises(DataError, match="line 1 of the decisions is not JSON"):
+        workbench.import_overrides(workspace, project, "pin everything")
+    with pytest.raises(WorkspaceError, match="no pool yet that decisions could be about"):
+        workbench.import_overrides(workspace, workspace.create_project("Empty").id, file)
+
+
+def test_undo_survives_a_restart_and_has_no_limit(workspace: Workspace, project: str) -> None:
+    ids = workbench.view(workspace, project).pool_ids
+    for row in ids[:20]:
+        workspace.override(project, "ban", row)
+    again = Workspace(workspace.root)
+    for left in range(19, -1, -1):
+        assert again.override(project, "undo").banned == tuple(ids[:left])
+    assert len(Workspace(workspace.root).override(project, "redo").banned) == 1
 
 
 def test_a_job_is_settled_before_it_waits(workspace: Workspace, project: str) -> None:
