@@ -26,6 +26,7 @@ Similarity = npt.NDArray[np.floating]  # (n_queries, n_pool)
 Indices = npt.NDArray[np.int64] | Sequence[int]
 
 _DRAWS = 5  # random subsets that the comparison is averaged over
+_MANY = 2_000  # picks from which one random subset has to do
 _REPEAT = 1e-3  # two picks repeat each other if their similarities differ by less than this share of their size
 _NARROW = 512
 
@@ -195,6 +196,84 @@ def mmd(pool: Features, query: Features, indices: Indices) -> float:
         return math.nan
     picks = pool.dense(np.asarray(indices, dtype=np.int64)).mean(axis=0, dtype=np.float64)
     return float(np.linalg.norm(picks - query.dense().mean(axis=0, dtype=np.float64)))
+
+
+def nearest_bound(similarity: Similarity, eligible: npt.NDArray[np.int64]) -> float:
+    """Return the least `distance` that any subset of the eligible candidates has: each query's nearest one is in.
+
+    Reached as soon as the budget has room for one pick a query.
+    """
+    return distance(similarity, eligible)
+
+
+def wasserstein_bound(similarity: Similarity, n_picks: int, eligible: npt.NDArray[np.int64]) -> float:
+    """Return a distance below which no n_picks of the eligible candidates come in `wasserstein`.
+
+    Two plans that ask for less, of which the dearer counts: every pick sends all its mass to its nearest query, or
+    every query takes its mass from the n_picks / n_queries candidates nearest to it, whoever else takes from them.
+    """
+    n_queries = len(similarity)
+    if not 0 < n_picks <= len(eligible):
+        return math.nan
+    known = similarity[:, eligible]
+    best = known.max(axis=0)
+    picks = 1 - float(np.sort(best)[len(best) - n_picks :].mean(dtype=np.float64))
+    share = n_picks / n_queries  # of candidates that fill one query's need
+    wanted = math.ceil(share)
+    parts = np.full(wanted, 1 / share)
+    parts[-1] = 1 - (wanted - 1) / share
+    nearest = -np.sort(-np.partition(known, known.shape[1] - wanted, axis=1)[:, -wanted:], axis=1)
+    return max(picks, 1 - float((nearest @ parts).mean(dtype=np.float64)))
+
+
+def distances(
+    similarity: Similarity,
+    indices: Indices,
+    *,
+    eligible: npt.NDArray[np.int64],
+    features: tuple[Features, Features] | None = None,
+    seed: int = 0,
+) -> dict[str, dict[str, float | None]]:
+    """Return every distance between subset and query set, beside a random subset's and a bound, as plain JSON.
+
+    Parameters
+    ----------
+    similarity : array of shape (n_queries, n_pool)
+        Similarity.
+    indices : int array
+        The subset; at least one.
+    eligible : int64 array
+        The candidates that could have been picked: what random subsets and bounds are of.
+    features : (Features, Features), optional
+        Of the n_pool candidates and of the queries; without them there is no MMD.
+    seed : int
+        Seed of the random subsets.
+
+    Returns
+    -------
+    dict
+        ``mean_nearest``, ``wasserstein`` and, with features, ``mmd`` → ``value``, ``random`` (mean over seeded draws)
+        and ``bound`` (no subset of that size is nearer; None where none is cheap).
+    """
+    n_picks = len(indices)
+    rng = np.random.default_rng(seed)
+    draws = [eligible[rng.permutation(len(eligible))[:n_picks]] for _ in range(_DRAWS if n_picks <= _MANY else 1)]
+    told: dict[str, dict[str, float | None]] = {
+        "mean_nearest": {
+            "value": distance(similarity, indices),
+            "random": float(np.mean([distance(similarity, d) for d in draws])),
+            "bound": nearest_bound(similarity, eligible),
+        },
+        "wasserstein": {
+            "value": wasserstein(similarity, indices),
+            "random": float(np.mean([wasserstein(similarity, d) for d in draws])),
+            "bound": wasserstein_bound(similarity, n_picks, eligible),
+        },
+    }
+    if features is not None:
+        random = float(np.mean([mmd(*features, d) for d in draws]))
+        told["mmd"] = {"value": mmd(*features, indices), "random": random, "bound": None}
+    return told
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def replay(entries: Iterable[Entry]) -> OverrideState:
     act forgets what could have been redone. An undo or redo with nothing to do changes nothing.
     """
     standing, undone = _acts(entries)
-    decided, noted = _decided(standing)
+    decided, noted = _holding(standing)
     return OverrideState(
         pinned=tuple(row for row, entry in decided.items() if entry.action == "pin"),
         banned=tuple(row for row, entry in decided.items() if entry.action == "ban"),
@@ -87,6 +87,11 @@ def replay(entries: Iterable[Entry]) -> OverrideState:
         can_undo=bool(standing),
         can_redo=bool(undone),
     )
+
+
+def holding(entries: Iterable[Entry]) -> tuple[dict[str, Entry], dict[str, Entry]]:
+    """Return row id → the pin or ban that holds after `entries`, in the order decided; row id → the note that does."""
+    return _holding(_acts(entries)[0])
 
 
 def _acts(entries: Iterable[Entry]) -> tuple[list[list[Entry]], list[list[Entry]]]:
@@ -107,7 +112,7 @@ def _acts(entries: Iterable[Entry]) -> tuple[list[list[Entry]], list[list[Entry]
     return standing, undone
 
 
-def _decided(standing: Iterable[Iterable[Entry]]) -> tuple[dict[str, Entry], dict[str, Entry]]:
+def _holding(standing: Iterable[Iterable[Entry]]) -> tuple[dict[str, Entry], dict[str, Entry]]:
     """Row id → the pin or ban that holds, in the order of the decisions; row id → the note that holds."""
     decided: dict[str, Entry] = {}
     noted: dict[str, Entry] = {}
@@ -243,8 +248,7 @@ def merge(
     favour : collection of str
         Ids of rows on which `theirs` wins.
     """
-    here = _decided(_acts(ours)[0])
-    there = _decided(_acts(theirs)[0])
+    here, there = holding(ours), holding(theirs)
     lines: list[Entry] = []
     conflicts: list[Conflict] = []
     unknown: dict[str, None] = {}

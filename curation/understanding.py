@@ -97,3 +97,18 @@ def _why(view: View, state: str, rank: int | None, told: Any) -> str:
         f"Picked as number {rank} of {len(view.subset):,} on the turn of query {by[0] + 1} "
         f"(similarity {by[1]:.2f}), to which it is number {by[2]:,}."
     )
+
+
+def moved(before: View, after: View) -> tuple[list[str], list[str]]:
+    """Return the ids that a change brought in, in order of pick, and those it put out, in the order of the old picks.
+
+    Raises
+    ------
+    WorkspaceError
+        If the two are of different pools.
+    """
+    if before.pool_ids != after.pool_ids:
+        raise WorkspaceError("the two selections are of different pools; what moved can be told within one pool only")
+    entered = after.subset.indices[before.rank[after.subset.indices] == 0]
+    left = before.subset.indices[after.rank[before.subset.indices] == 0]
+    return [after.pool_ids[i] for i in entered], [before.pool_ids[i] for i in left]

@@ -21,7 +21,7 @@ from curation.errors import WorkspaceError
 from curation.listing import box, lasso, matching, table
 from curation.overrides import Merge
 from curation.pipeline import Represented
-from curation.understanding import Detail, detail
+from curation.understanding import Detail, detail, moved
 from curation.views import STATES, View, open_represented, rows_of, select_view
 from curation.workspace import Workspace
 
@@ -35,6 +35,7 @@ __all__ = [
     "import_overrides",
     "lasso",
     "matching",
+    "moved",
     "represented",
     "settings",
     "steps",

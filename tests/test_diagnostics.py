@@ -8,6 +8,8 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from curation import diagnostics, selectors
@@ -92,6 +94,45 @@ def test_wasserstein_by_hand_and_against_matching() -> None:
     cost = 1 - similarity[:, :6]
     assert diagnostics.wasserstein(similarity, range(6)) == pytest.approx(cost[linear_sum_assignment(cost)].mean())
     assert np.isnan(diagnostics.wasserstein(S, []))
+
+
+@given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 12))
+def test_no_subset_is_nearer_than_the_bounds(seed: int, n_queries: int, n_picks: int) -> None:
+    rng = np.random.default_rng(seed)
+    similarity = rng.uniform(-1, 1, size=(n_queries, 12))
+    eligible = np.sort(rng.permutation(12)[: max(n_picks, 8)])
+    nearest = diagnostics.nearest_bound(similarity, eligible)
+    moved = diagnostics.wasserstein_bound(similarity, n_picks, eligible)
+    for _ in range(10):
+        picks = rng.permutation(eligible)[:n_picks]
+        assert diagnostics.distance(similarity, picks) >= nearest - 1e-9
+        assert diagnostics.wasserstein(similarity, picks) >= moved - 1e-9
+    tops = np.unique([eligible[similarity[q, eligible].argmax()] for q in range(n_queries)])
+    assert diagnostics.distance(similarity, tops) == pytest.approx(nearest)
+
+
+def test_the_wasserstein_bound_is_reached_where_queries_do_not_compete() -> None:
+    similarity = np.array([[0.9, 0.7, 0.0, 0.1, 0.0], [0.0, 0.0, 0.8, 0.6, 0.1]])
+    every = np.arange(5)
+    assert diagnostics.wasserstein_bound(similarity, 4, every) == pytest.approx(0.25)
+    assert diagnostics.wasserstein(similarity, [0, 1, 2, 3]) == pytest.approx(0.25)
+    assert np.isnan(diagnostics.wasserstein_bound(similarity, 6, every))
+
+
+def test_distances_stand_beside_random_and_a_bound() -> None:
+    rng = np.random.default_rng(0)
+    one = np.ones(1, dtype=np.float32)
+    z, q = (rng.normal(size=(n, 8)) for n in (200, 6))
+    z, q = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (z, q))
+    features = tuple(Features(x[:, None], one, tuple(map(str, range(len(x))))) for x in (z, q))
+    picked = selectors.create("round_robin").select(q @ z.T, 20).indices
+    told = diagnostics.distances(q @ z.T, picked, eligible=np.arange(200), features=features)
+    assert list(told) == ["mean_nearest", "wasserstein", "mmd"]
+    for name in ("mean_nearest", "wasserstein"):
+        assert told[name]["bound"] <= told[name]["value"] < told[name]["random"]
+    assert told["mmd"]["value"] < told["mmd"]["random"] and told["mmd"]["bound"] is None
+    assert json.loads(json.dumps(told)) == told
+    assert "mmd" not in diagnostics.distances(q @ z.T, picked, eligible=np.arange(200))
 
 
 def test_mmd_equals_the_kernel_sums() -> None:

@@ -7,6 +7,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curation import comparison, export, jobs, pipeline, tasks, workbench
@@ -128,6 +129,39 @@ def test_saved_selections_are_versions_and_compare(workspace: Workspace, project
     assert len(told.both) + len(told.only_a) == 6 and len(told.both) + len(told.only_b) == 6
     assert told.jaccard == len(told.both) / len({*a.ids, *b.ids})
     assert told.coverage_a.shape == (2,)
+    assert comparison.parent_of(workspace, first) is None
+    parent = comparison.parent_of(workspace, second)
+    assert parent is not None and (parent.name, parent.version) == ("mine", 1)
+    entered, left = comparison.diff(b, a)
+    assert (set(entered), set(left)) == (set(told.only_b), set(told.only_a))
+    assert a.ids == tuple(comparison.open_saved(workspace, first).table["id"])  # version 2 overwrote nothing
+
+
+def test_overlaps_are_of_the_first_picks(workspace: Workspace, project: str) -> None:
+    now = comparison.as_saved(workspace, workbench.view(workspace, project))
+    chosen = SelectionConfig(selector="random", budget=BudgetConfig(examples=15))
+    other = comparison.as_saved(workspace, workbench.view(workspace, project, selection=chosen))
+    told = comparison.overlaps([now, other, now])
+    assert told.budgets == [10, 15] and told.jaccard.shape == (2, 3, 3)
+    for k, budget in enumerate(told.budgets):
+        a, b = set(now.ids[:budget]), set(other.ids[:budget])
+        assert told.jaccard[k, 0, 1] == told.jaccard[k, 1, 0] == len(a & b) / len(a | b)
+    assert (told.jaccard[:, 0, 2] == 1).all() and (np.diagonal(told.jaccard, axis1=1, axis2=2) == 1).all()
+    assert comparison.overlaps([now, other], [3]).budgets == [3]
+
+
+def test_what_one_person_decided_stands_beside_what_nobody_did(workspace: Workspace, project: str) -> None:
+    before = workbench.view(workspace, project)
+    ids = [before.pool_ids[i] for i in before.subset.indices]
+    workspace.override(project, "ban", ids[0], author="Ada")
+    workspace.override(project, "ban", ids[1], author="Bo")
+    view = workbench.view(workspace, project)
+    entered, left = workbench.moved(before, view)
+    assert set(left) == {ids[0], ids[1]} and len(entered) == 2 and not set(entered) & set(ids)
+    assert comparison.authors(workspace, project) == ["Ada", "Bo"]
+    assert comparison.decided_by(workspace, view, None).ids == tuple(ids)
+    ada = comparison.decided_by(workspace, view, "Ada")
+    assert ids[0] not in ada.ids and ids[1] in ada.ids and ada.name == "decided by Ada"
 
 
 def test_an_export_replays_to_the_same_bytes(workspace: Workspace, project: str, tmp_path: Path) -> None:
