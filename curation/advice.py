@@ -174,7 +174,9 @@ def _selector(budget: int, representation: str) -> tuple[str, list[str]]:
     told = ", ".join(f"{s.replace('_', ' ')} {gain:+.1f}" for s, gain in sorted(known.items(), key=lambda g: -g[1]))
     reasons = [f"With {title}, {told}, random {RANDOM[at]:+.1f} points over the untuned model {where}."]
     if best == "round_robin" and len(known) > 1:
-        reasons.append("Round robin is the simplest of those that do about as well: every pick has a query that took it.")
+        reasons.append(
+            "Round robin is the simplest of those that do about as well: every pick has a query that took it."
+        )
     if len(known) == 1:
         reasons.append(f"It is the only selector with published figures for {title} (TIS).")
     return best, reasons
@@ -188,9 +190,7 @@ def _hurts(model: str) -> str:
     )
 
 
-def _caveats(
-    n_pool: int, n_queries: int, representation: str, lengths: tuple[float, float] | None
-) -> list[str]:
+def _caveats(n_pool: int, n_queries: int, representation: str, lengths: tuple[float, float] | None) -> list[str]:
     told = [
         "No selector wins everywhere, and the gap to random picks narrows as the budget grows: LESS with round robin "
         "gains 1.6, 2.1 and 1.8 points over random at 500, 2,500 and 10,000 examples (TIS)."

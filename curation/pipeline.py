@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from curation.data.validation import Report
+    from curation.explain import Selected
     from curation.selectors import Problem, Subset
 
 __all__ = ["Represented", "load", "read_represented", "represent", "run", "select", "settle", "subset_table", "tokens"]
@@ -115,6 +116,11 @@ def problem(ws: Workspace, represented: Represented, config: SelectionConfig) ->
 
 
 def select(ws: Workspace, represented: Represented, config: SelectionConfig) -> Subset:
+    """Pick a subset, as `selected` does."""
+    return selected(ws, represented, config).subset
+
+
+def selected(ws: Workspace, represented: Represented, config: SelectionConfig) -> Selected:
     """Pick a subset; rows without features are never picked, pins and bans that the pool lacks are an error.
 
     Raises
@@ -123,6 +129,7 @@ def select(ws: Workspace, represented: Represented, config: SelectionConfig) -> 
         If a pinned row is unknown or has no features, or the budget can't be met.
     """
     from curation import selectors
+    from curation.explain import Selected
     from curation.selectors import Budget, Overrides
 
     position = {i: n for n, i in enumerate(ws.ids(represented.record["pool"]))}
@@ -139,7 +146,9 @@ def select(ws: Workspace, represented: Represented, config: SelectionConfig) -> 
     )
     budget = Budget(examples=config.budget.examples, tokens=config.budget.tokens)
     selector = selectors.create(config.selector, **config.options)
-    return selector.select(problem(ws, represented, config), budget, overrides, seed=config.seed)
+    asked = problem(ws, represented, config)
+    subset = selector.select(asked, budget, overrides, seed=config.seed)
+    return Selected(selector, asked, budget, overrides, subset, config.seed)
 
 
 def subset_table(ws: Workspace, represented: Represented, config: SelectionConfig, subset: Subset) -> pd.DataFrame:

@@ -85,7 +85,7 @@ class Probe:
             raise WorkspaceError(reason)
         self._ws, self._pool_key = ws, str(represented.record["pool"])
         self._lock = threading.Lock()  # a model has one set of adapters
-        self._representation = _representation(ws, represented)
+        self._representation = representation_of(ws, represented)
         store = ws.feature_store(represented.record["features"], "pool")
         ids = ws.ids(self._pool_key)
         lacking = {*store.missing(ids), *(row for row, _ in store.rejected(ids))}
@@ -128,8 +128,8 @@ class Probe:
         ]
 
 
-def _representation(ws: Workspace, represented: Represented) -> Representation:
-    """Build the representation that a record tells of."""
+def representation_of(ws: Workspace, represented: Represented) -> Representation:
+    """Build the representation that a record tells of; its model is loaded when it first computes."""
     from curation import representations
 
     record = represented.record

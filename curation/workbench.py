@@ -13,33 +13,40 @@ import dataclasses
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from curation import overrides, results
+from curation import findings, overrides, results
 from curation.config import ProjectSettings, SelectionConfig
 from curation.errors import WorkspaceError
 from curation.listing import box, lasso, matching, table
 from curation.overrides import Merge
 from curation.pipeline import Represented
-from curation.understanding import Detail, detail, moved
+from curation.understanding import Detail, detail, measured, moved, nearest_and_random, stability, understanding
 from curation.views import STATES, View, open_represented, rows_of, select_view
 from curation.workspace import Workspace
+
+if TYPE_CHECKING:
+    from curation.advice import Advice
 
 __all__ = [
     "STATES",
     "Detail",
     "Step",
+    "advice",
     "box",
     "change",
     "detail",
     "import_overrides",
     "lasso",
     "matching",
+    "measured",
     "moved",
     "represented",
     "settings",
+    "stability",
     "steps",
     "table",
+    "understanding",
     "view",
 ]
 
@@ -143,6 +150,33 @@ def view(ws: Workspace, project_id: str, *, representation: str = "", selection:
         project_id=project_id,
         overrides=decided,
         stale_overrides=stale,
+    )
+
+
+def advice(ws: Workspace, project_id: str) -> Advice:
+    """Advise on a project's selector, and on whether to tune at all, from what was published and what is known here.
+
+    Raises
+    ------
+    WorkspaceError
+        If nothing is represented yet.
+    """
+    from curation.advice import advise
+
+    chosen, now = settings(ws, project_id), view(ws, project_id)
+    tests, queries = ws.dataset(project_id, "test"), ws.dataset(project_id, "query")
+    lengths = None
+    if tests is not None and queries is not None:
+        lengths = findings.answer_lengths(ws, {"queries": queries.key, "tests": tests.key})
+    return advise(
+        n_pool=len(now.pool_ids),
+        n_queries=len(now.query_ids),
+        budget=len(now.subset),
+        representation=now.represented.name,
+        model=chosen.model.name if chosen.model else "",
+        nearest=nearest_and_random(now),
+        result=next((e.result for e in results.experiments(ws, project_id) if e.result), None),
+        lengths=lengths,
     )
 
 

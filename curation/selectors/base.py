@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from curation.config import Options
 from curation.errors import SelectionError
+from curation.selectors.greedy import Gains
 from curation.selectors.problem import Budget, Overrides, Problem
 
 __all__ = ["Budget", "Ordering", "Overrides", "Picks", "Problem", "Selector", "Subset", "gathered"]
@@ -132,6 +133,8 @@ class Selector(ABC):
     ranking: ClassVar[bool] = False
     #: Whether it compares candidates with each other.
     needs_features: ClassVar[bool] = False
+    #: Whether it picks without looking at any query.
+    blind: ClassVar[bool] = False
 
     def __init__(self, config: Options) -> None:
         self.config = config
@@ -151,6 +154,16 @@ class Selector(ABC):
         rankings yield them, the walk drops them. Set selectors start from `pinned`. `budget`, in examples, is part of
         the rule only where the selector is not prefix-consistent; to others it says how many are wanted first.
         """
+
+    def gains(
+        self,
+        problem: Problem,  # noqa: ARG002
+        blocked: npt.NDArray[np.bool_],  # noqa: ARG002
+        taken: npt.NDArray[np.int64],  # noqa: ARG002
+        budget: int,  # noqa: ARG002
+    ) -> Gains | None:
+        """Return what each candidate would add to `taken`, or None where a pick does not depend on a set of picks."""
+        return None
 
     def select(
         self,

@@ -38,15 +38,27 @@ class FacilityLocation(Selector):
         problem: Problem,
         blocked: npt.NDArray[np.bool_],
         pinned: npt.NDArray[np.int64],
-        budget: int,  # noqa: ARG002
+        budget: int,
         seed: int,  # noqa: ARG002
     ) -> Iterator[Picks]:
         """Yield by what a candidate adds to f; ties go to the lower index."""
-        yield from gathered(greedy(_Service(problem, self.config.closeness, blocked, pinned)))
+        yield from gathered(greedy(self.gains(problem, blocked, pinned, budget)))
+
+    def gains(
+        self,
+        problem: Problem,
+        blocked: npt.NDArray[np.bool_],
+        taken: npt.NDArray[np.int64],
+        budget: int,  # noqa: ARG002
+    ) -> Gains:
+        """Return what each candidate adds to f."""
+        return _Service(problem, self.config.closeness, blocked, taken)
 
 
 class _Service(Gains):
     """What a candidate adds to f."""
+
+    falls = True
 
     def __init__(
         self, problem: Problem, closeness: float, blocked: npt.NDArray[np.bool_], pinned: npt.NDArray[np.int64]
@@ -67,10 +79,11 @@ class _Service(Gains):
             added[some] += columns.sum(axis=1, dtype=np.float64)
         return added.astype(np.float32)
 
-    def take(self, row: int) -> None:
-        """Put a candidate into the set; the first raises all bounds, for it ends the empty set's service of 0."""
+    def take(self, rows: npt.NDArray[np.int64]) -> None:
+        """Put some candidates into the set; the first raise all bounds, for they end the empty set's service of 0."""
+        served = self._columns[rows].max(axis=0)
         if self._served is None:
-            self._served = self._columns[row].copy()
+            self._served = served
             self.bound = np.where(self.bound > -np.inf, np.inf, -np.inf)
         else:
-            self._served = np.maximum(self._served, self._columns[row])
+            self._served = np.maximum(self._served, served)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,11 @@ class Gains(ABC):
     ----------
     bound : float64 array (n_pool,)
         At least what each candidate adds; −inf for those that can't be taken.
+    falls : bool
+        Whether what a candidate adds to a set that is not empty never grows with the set.
     """
+
+    falls: ClassVar[bool] = False
 
     bound: npt.NDArray[np.float64]
 
@@ -33,8 +38,8 @@ class Gains(ABC):
         """Return what each of some candidates adds."""
 
     @abstractmethod
-    def take(self, row: int) -> None:
-        """Put a candidate into the set; bounds that no longer hold are raised."""
+    def take(self, rows: npt.NDArray[np.int64]) -> None:
+        """Put some candidates into the set; bounds that no longer hold are raised."""
 
 
 def greedy(gains: Gains) -> Iterator[tuple[int, float]]:
@@ -47,7 +52,7 @@ def greedy(gains: Gains) -> Iterator[tuple[int, float]]:
         values = gains.bound[rows] = gains.exact(rows)
         row, value = int(rows[values.argmax()]), float(values.max())
         yield row, value
-        gains.take(row)
+        gains.take(np.array([row]))
         gains.bound[row] = -np.inf
         near = rows[np.argsort(-values, kind="stable")[: _FRONT + 1]]
         front = near[near != row]

@@ -30,11 +30,21 @@ class Herding(Selector):
         problem: Problem,
         blocked: npt.NDArray[np.bool_],
         pinned: npt.NDArray[np.int64],
-        budget: int,  # noqa: ARG002
+        budget: int,
         seed: int,  # noqa: ARG002
     ) -> Iterator[Picks]:
         """Yield by how far a candidate brings the discrepancy down; ties go to the lower index."""
-        yield from gathered(greedy(_Discrepancy(problem, blocked, pinned)))
+        yield from gathered(greedy(self.gains(problem, blocked, pinned, budget)))
+
+    def gains(
+        self,
+        problem: Problem,
+        blocked: npt.NDArray[np.bool_],
+        taken: npt.NDArray[np.int64],
+        budget: int,  # noqa: ARG002
+    ) -> Gains:
+        """Return how far each candidate brings the discrepancy down."""
+        return _Discrepancy(problem, blocked, taken)
 
 
 class _Discrepancy(Gains):
@@ -53,6 +63,7 @@ class _Discrepancy(Gains):
 
         by_columns(problem.similarity, look)
         self._mean = np.where(blocked, -np.inf, mean / problem.n_queries)
+        self._mean[pinned] = -np.inf
         self._vectors = problem.vectors
         self._sum = self._vectors[pinned].sum(axis=0, dtype=np.float64)  # Σ_{a∈A} a
         self._n = len(pinned)
@@ -68,9 +79,9 @@ class _Discrepancy(Gains):
         self._least[rows] = alike + self._n
         return (self._mean[rows] - alike / (self._n + 1)).astype(np.float32)
 
-    def take(self, row: int) -> None:
-        """Put a candidate into the set and loosen all bounds by as much as it may change them."""
-        self._sum += self._vectors[row]
-        self._n += 1
-        self._mean[row] = -np.inf
+    def take(self, rows: npt.NDArray[np.int64]) -> None:
+        """Put some candidates into the set and loosen all bounds by as much as they may change them."""
+        self._sum += self._vectors[rows].sum(axis=0, dtype=np.float64)
+        self._n += len(rows)
+        self._mean[rows] = -np.inf
         self._raise()

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from curation.config import Options, option
 from curation.selectors.base import Picks, Problem, Selector, gathered
-from curation.selectors.greedy import greedy
+from curation.selectors.greedy import Gains, greedy
 from curation.selectors.mmr import Marginal
 from curation.selectors.ranking import ranked
 
@@ -45,14 +45,26 @@ class KCenter(Selector):
         seed: int,  # noqa: ARG002
     ) -> Iterator[Picks]:
         """Yield the farthest from those taken; ties go to the lower index."""
-        order = ranked(problem.nearest)
-        order = order[~blocked[order]]
-        considered, others = np.split(order, [self.config.reach * budget])
+        considered, others = self._split(problem, blocked, budget)
         first = considered[: 0 if len(pinned) else 1]
         yield Picks.of(first, -1, np.ones(len(first)))
-        worth = np.full(problem.n_pool, -np.inf)
-        worth[considered] = 1.0
-        worth[first] = -np.inf
-        start = np.concatenate([pinned, first])
-        yield from gathered(greedy(Marginal(worth, 1.0, problem.vectors, start)))
+        yield from gathered(greedy(self.gains(problem, blocked, np.concatenate([pinned, first]), budget)))
         yield Picks.of(others, -1, problem.nearest[others])
+
+    def gains(
+        self, problem: Problem, blocked: npt.NDArray[np.bool_], taken: npt.NDArray[np.int64], budget: int
+    ) -> Gains:
+        """Return how far each considered candidate is from those taken; before the first, how near to a query."""
+        considered, _ = self._split(problem, blocked, budget)
+        worth = np.full(problem.n_pool, -np.inf)
+        worth[considered] = 1.0 if len(taken) else problem.nearest[considered]
+        worth[taken] = -np.inf
+        return Marginal(worth, 1.0 if len(taken) else 0.0, problem.vectors, taken)
+
+    def _split(
+        self, problem: Problem, blocked: npt.NDArray[np.bool_], budget: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Who is considered and who is not, both by falling nearness."""
+        order = ranked(problem.nearest)
+        considered, others = np.split(order[~blocked[order]], [self.config.reach * budget])
+        return considered, others

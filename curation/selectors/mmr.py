@@ -37,17 +37,29 @@ class MMR(Selector):
         problem: Problem,
         blocked: npt.NDArray[np.bool_],
         pinned: npt.NDArray[np.int64],
-        budget: int,  # noqa: ARG002
+        budget: int,
         seed: int,  # noqa: ARG002
     ) -> Iterator[Picks]:
         """Yield by marginal relevance; ties go to the lower index."""
+        yield from gathered(greedy(self.gains(problem, blocked, pinned, budget)))
+
+    def gains(
+        self,
+        problem: Problem,
+        blocked: npt.NDArray[np.bool_],
+        taken: npt.NDArray[np.int64],
+        budget: int,  # noqa: ARG002
+    ) -> Gains:
+        """Return each candidate's marginal relevance."""
         relevance = self.config.relevance * problem.nearest.astype(np.float64)
         relevance[blocked] = -np.inf
-        yield from gathered(greedy(Marginal(relevance, 1 - self.config.relevance, problem.vectors, pinned)))
+        return Marginal(relevance, 1 - self.config.relevance, problem.vectors, taken)
 
 
 class Marginal(Gains):
     """What a candidate is worth by itself, less `weight` times its highest cosine to the set."""
+
+    falls = True
 
     def __init__(
         self,
@@ -67,9 +79,9 @@ class Marginal(Gains):
         worth = self._worth[rows]
         return (worth if self._empty else worth - self._weight * self._cosines.highest(rows)).astype(np.float32)
 
-    def take(self, row: int) -> None:
-        """Put a candidate into the set; the first raises all bounds, for a cosine may be as low as −1."""
-        self._cosines.take(row)
+    def take(self, rows: npt.NDArray[np.int64]) -> None:
+        """Put some candidates into the set; the first raise all bounds, for a cosine may be as low as −1."""
+        self._cosines.take(rows)
         if self._empty:
             self._empty = False
             self.bound = np.where(self.bound > -np.inf, self._worth + self._weight, -np.inf)

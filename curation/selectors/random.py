@@ -17,6 +17,7 @@ class Random(Selector):
     """Draw candidates at random, every one as likely."""
 
     reason = "drawn at random"
+    blind = True
     ranking = True
 
     def order(
