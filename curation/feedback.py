@@ -2,10 +2,10 @@
 
 Rocchio's relevance feedback (1971), on similarities rather than on vectors: each pinned row becomes one query more, and
 every candidate loses, in the eyes of all queries, `weight` times its nearness to the banned row that it is most like.
-How near two pool rows are is on another scale than how near a query is to one (for LESS the one compares two Adam
-directions, the other an SGD gradient with one), so the rows of pool-to-pool similarity are shifted and scaled to the
-mean and spread of the queries' rows. Arrays only; the same decisions always give the same similarity. Left out:
-learning the weight.
+Candidates are compared in at most 512 dimensions (`Problem.vectors`). How near two of them are is on another scale than
+how near a query is to one (for LESS the one compares two Adam directions, the other an SGD gradient with one), so the
+rows of pool-to-pool similarity are shifted and scaled to the mean and spread of the queries' rows. Arrays only; the
+same decisions always give the same similarity. Left out: learning the weight.
 """
 
 from __future__ import annotations
@@ -14,6 +14,39 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+from curation.errors import SelectionError
+from curation.selectors import Problem
+
+
+def steered(problem: Problem, pinned: Sequence[int], banned: Sequence[int], weight: float) -> Problem:
+    """Return the problem with the similarity that `adjusted` gives; a pin joins the subtask of its nearest query.
+
+    Raises
+    ------
+    SelectionError
+        If there are decisions but no features that compare two candidates.
+    """
+    if not pinned and not (banned and weight):
+        return problem
+    if problem.pool_features is None:
+        raise SelectionError(
+            "decisions can't steer the other picks here: no vectors are stored that compare two rows of the pool "
+            "(exact LESS keeps none); turn this off, or compute another representation"
+        )
+    groups = None
+    if problem.query_groups is not None:
+        groups = [*problem.query_groups, *(problem.query_groups[q] for q in problem.nearest_query[list(pinned)])]
+    made = Problem(
+        adjusted(problem.similarity, problem.vectors, pinned, banned, weight),
+        pool_features=problem.pool_features,
+        query_groups=groups,
+        sources=problem.sources,
+        scores=problem.scores,
+        costs=problem.costs,
+    )
+    made.__dict__["vectors"] = problem.vectors  # of the same rows: not brought down to few dimensions again
+    return made
 
 
 def adjusted(

@@ -6,6 +6,7 @@ that is stored already.
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from curation import probe
+from curation.data.rows import Example, Message, row_id
 from curation.errors import WorkspaceError
-from curation.views import STATES, View, rows_of, snippet
+from curation.views import STATES, View, open_represented, rows_of, snippet
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
+MEANT = 100  # rows that a search by meaning finds
 _SNIPPET = 160
 
 
@@ -30,6 +34,7 @@ def table(
     offset: int = 0,
     limit: int = 50,
     search: str = "",
+    by: str = "words",
     state: str = "all",
     source: str = "",
     query: int = -1,
@@ -41,7 +46,9 @@ def table(
     Parameters
     ----------
     search : str
-        Words that the conversation must hold as they stand.
+        Words that the conversation must hold as they stand, or what it should be about.
+    by : str
+        ``words``, or ``meaning``: then the rows nearest to what is searched, nearest first unless sorted otherwise.
     state : str
         ``all``, ``not picked``, or one of `STATES`; ``picked`` holds the pinned ones too.
     query : int
@@ -51,7 +58,7 @@ def table(
     order : str
         ``rank`` (picks first, then the nearest), ``similarity``, ``source``, ``length``; ``-`` before it reverses.
     """
-    positions = _positions(ws, view, search, state, source, query, ids, order)
+    positions = _positions(ws, view, search, by, state, source, query, ids, order)
     return _page(ws, view, positions[offset : offset + limit]), positions.size
 
 
@@ -60,21 +67,34 @@ def matching(
     view: View,
     *,
     search: str = "",
+    by: str = "words",
     state: str = "all",
     source: str = "",
     query: int = -1,
     ids: list[str] | None = None,
+    order: str = "rank",
 ) -> list[str]:
-    """Return the ids of all rows that `table` would show a page at a time, for a decision about all of them."""
-    return [view.pool_ids[i] for i in _positions(ws, view, search, state, source, query, ids, "rank")]
+    """Return the ids of all rows that `table` would show a page at a time, in its order: to step through, or decide."""
+    return [view.pool_ids[i] for i in _positions(ws, view, search, by, state, source, query, ids, order)]
 
 
 def _positions(
-    ws: Workspace, view: View, search: str, state: str, source: str, query: int, ids: list[str] | None, order: str
+    ws: Workspace,
+    view: View,
+    search: str,
+    by: str,
+    state: str,
+    source: str,
+    query: int,
+    ids: list[str] | None,
+    order: str,
 ) -> npt.NDArray[np.int64]:
     """Positions in the pool of the rows that match, in the wanted order."""
     keep = np.ones(len(view.pool_ids), dtype=np.bool_)
-    if search.strip():
+    meant = search_by_meaning(ws, view, search) if search.strip() and by == "meaning" else None
+    if meant is not None:
+        keep &= meant >= np.partition(meant, max(0, meant.size - MEANT))[max(0, meant.size - MEANT)]
+    elif search.strip():
         keep &= _found(ws.root, view.represented.record["pool"], search.strip())
     if state == "picked":
         keep &= view.rank > 0
@@ -91,6 +111,8 @@ def _positions(
         wanted[[view.rows.position[i] for i in ids if i in view.rows.position]] = True
         keep &= wanted
     kept = np.flatnonzero(keep)
+    if meant is not None and order == "rank":
+        return kept[np.argsort(-meant[kept], kind="stable")]
     return kept[_ordered(view, kept, order)]
 
 
@@ -111,6 +133,41 @@ def _ordered(view: View, positions: npt.NDArray[np.int64], order: str) -> npt.ND
         raise WorkspaceError(f"rows can't be sorted by {order!r}; expected rank, similarity, source or length")
     places = np.lexsort(keys)
     return places[::-1] if order.startswith("-") else places
+
+
+def search_by_meaning(ws: Workspace, view: View, text: str) -> npt.NDArray[np.float32]:
+    """Return how near each row of the pool is to a text, (n_pool,), by an embedding that is stored, else by rare words.
+
+    Raises
+    ------
+    WorkspaceError
+        If neither is stored for this pool.
+    """
+    pool = view.represented.record["pool"]
+    found = {}
+    for artefact in ws.artefacts("representation"):
+        if json.loads(artefact.config)["pool"] == pool:
+            shown = open_represented(ws.artefact("representation", artefact.key))
+            if not probe.refusal(ws, shown):
+                found.setdefault(shown.name, shown.folder)
+    for name in ("embed", "lexical"):
+        if name in found:
+            return _near(ws.root, found[name], text.strip())
+    raise WorkspaceError(
+        "a search by meaning needs vectors that say what a row is about; compute embed or lexical for this pool on the "
+        "Represent page, or search by words"
+    )
+
+
+@lru_cache(maxsize=16)
+def _near(root: Path, folder: Path, text: str) -> npt.NDArray[np.float32]:
+    asked = (Message("user", text),)
+    return _probe(root, folder).similarity(Example(row_id(asked), asked))
+
+
+@lru_cache(maxsize=2)
+def _probe(root: Path, folder: Path) -> probe.Probe:
+    return probe.Probe(Workspace(root), open_represented(folder))
 
 
 @lru_cache(maxsize=32)

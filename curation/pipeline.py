@@ -128,7 +128,7 @@ def selected(ws: Workspace, represented: Represented, config: SelectionConfig) -
     SelectionError
         If a pinned row is unknown or has no features, or the budget can't be met.
     """
-    from curation import selectors
+    from curation import feedback, selectors
     from curation.explain import Selected
     from curation.selectors import Budget, Overrides
 
@@ -147,8 +147,16 @@ def selected(ws: Workspace, represented: Represented, config: SelectionConfig) -
     budget = Budget(examples=config.budget.examples, tokens=config.budget.tokens)
     selector = selectors.create(config.selector, **config.options)
     asked = problem(ws, represented, config)
-    subset = selector.select(asked, budget, overrides, seed=config.seed)
-    return Selected(selector, asked, budget, overrides, subset, config.seed)
+    if config.feedback:
+        banned = [position[i] for i in config.banned if i not in unusable]
+        asked = feedback.steered(asked, overrides.pinned, banned, config.feedback_weight)
+    limits: dict[str, Any] = {
+        "quotas": config.quotas,
+        "minimum_similarity": config.minimum_similarity,
+        "minimum_score": config.minimum_score,
+    }
+    subset = selector.select(asked, budget, overrides, seed=config.seed, **limits)
+    return Selected(selector, asked, budget, overrides, subset, config.seed, **limits)
 
 
 def subset_table(ws: Workspace, represented: Represented, config: SelectionConfig, subset: Subset) -> pd.DataFrame:
@@ -159,7 +167,8 @@ def subset_table(ws: Workspace, represented: Represented, config: SelectionConfi
     picked = np.asarray(subset.indices)
     best = np.asarray(represented.similarity[:, picked])  # (n_queries, n_picked)
     nearest = best.argmax(axis=0) if picked.size else np.zeros(0, dtype=np.int64)
-    by = np.where(subset.query >= 0, subset.query, nearest)
+    asked = (subset.query >= 0) & (subset.query < len(query_ids))  # feedback makes queries of pinned rows too
+    by = np.where(asked, subset.query, nearest)
     pinned = set(config.pinned)
     names = [ids[i] for i in picked]
     return pd.DataFrame(

@@ -111,7 +111,7 @@ def detail(ws: Workspace, view: View, row_id: str) -> Detail:
         rank=rank,
         picked_by=told.picked_by,
         similarity=float(view.nearest_similarity[place]),
-        nearest=[n for n in told.nearest if n[0] < len(view.query_ids)][:_NEAREST],
+        nearest=(explain.nearness(view.similarity, place) if view.selection.feedback else told.nearest)[:_NEAREST],
         sentence=sentence,
         more=more,
         rows=[view.pool_ids[i] for i in named],

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from curation import findings, overrides, results
 from curation.config import ProjectSettings, SelectionConfig
 from curation.errors import WorkspaceError
-from curation.listing import box, lasso, matching, table
+from curation.listing import box, lasso, matching, search_by_meaning, table
 from curation.overrides import Merge
 from curation.pipeline import Represented
 from curation.understanding import Detail, detail, measured, moved, nearest_and_random, stability, understanding
@@ -42,6 +42,7 @@ __all__ = [
     "measured",
     "moved",
     "represented",
+    "search_by_meaning",
     "settings",
     "stability",
     "steps",

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation import selectors
-from curation.feedback import adjusted
-from curation.selectors import Overrides
+from curation.errors import SelectionError
+from curation.feedback import adjusted, steered
+from curation.selectors import Overrides, Problem
+from curation.similarity import Features
 
 
 def clusters() -> tuple[np.ndarray, np.ndarray]:
@@ -74,3 +76,17 @@ def test_it_is_finite_repeatable_and_leaves_its_input(seed: int, pinned: list[in
     assert steered.shape == (3 + len(pinned), 30) and steered.dtype == np.float32 and np.isfinite(steered).all()
     np.testing.assert_array_equal(steered, adjusted(similarity, z, pinned, banned, 0.7))
     np.testing.assert_array_equal(similarity, before)
+
+
+def test_a_steered_problem_has_the_pins_as_queries_of_their_subtask() -> None:
+    similarity, z = clusters()
+    two = np.concatenate([similarity, -similarity])
+    features = Features(z[:, None], np.ones(1, dtype=np.float32), tuple(map(str, range(60))))
+    problem = Problem(two, pool_features=features, query_groups=["near", "far"])
+    made = steered(problem, (5, 45), (), 0.5)
+    assert made.query_groups == ["near", "far", "near", "far"] and made.n_queries == 4
+    assert made.vectors is problem.vectors
+    np.testing.assert_array_equal(made.similarity, adjusted(two, problem.vectors, (5, 45), (), 0.5))
+    assert steered(problem, (), (3,), 0.0) is problem and steered(problem, (), (), 0.5) is problem
+    with pytest.raises(SelectionError, match="decisions can't steer the other picks here: no vectors are stored"):
+        steered(Problem(similarity), (5,), (), 0.5)

@@ -164,3 +164,19 @@ def test_advice_is_from_this_projects_figures(ready: tuple[Workspace, str]) -> N
     told = workbench.advice(ws, project)
     assert not told.tune and "12 examples rarely better such a one" in told.sentence
     workbench.change(ws, project, model=None)
+
+
+def test_a_search_by_meaning_goes_by_stored_vectors(ready: tuple[Workspace, str]) -> None:
+    ws, _ = ready
+    now = view(ready)
+    near = workbench.search_by_meaning(ws, now, "blue whale")
+    assert near.shape == (60,) and {int(i) % 4 for i in np.argsort(-near)[:10]} == {1}
+    page, total = workbench.table(ws, now, search="blue whale", by="meaning", limit=5)
+    assert total == 60 and page["id"].tolist() == [now.pool_ids[i] for i in np.argsort(-near, kind="stable")[:5]]
+    page, total = workbench.table(ws, now, search="blue whale", by="meaning", state="not picked", order="length")
+    assert total == 48 and set(page["state"]) == {"pool"}
+    assert workbench.matching(ws, now, search="blue whale", by="meaning")[0] == now.pool_ids[int(near.argmax())]
+    (ws.root / "features").rename(ws.root / "gone")
+    with pytest.raises(WorkspaceError, match="a search by meaning needs vectors"):
+        workbench.search_by_meaning(ws, now, "blue whale")
+    (ws.root / "gone").rename(ws.root / "features")
