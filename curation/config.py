@@ -249,6 +249,17 @@ class SelectionConfig(Options):
     pinned: tuple[str, ...] = option((), "Ids of rows that must be in.")
     banned: tuple[str, ...] = option((), "Ids of rows that must stay out.")
     notes: dict[str, Any] = option({}, "Id → note.")
+    quotas: dict[str, int] = option({}, "Source → most examples picked of it; sources not named have no limit.")
+    minimum_similarity: float | None = option(
+        None, "Least similarity to the nearest query that an example must have; empty means any."
+    )
+    minimum_score: float | None = option(None, "Least score that an example must have; empty means any.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for source, most in self.quotas.items():
+            if not isinstance(most, int) or isinstance(most, bool) or most < 0:
+                raise ConfigError(f"the quota of the source {source!r} is {most!r}, expected a whole number from 0")
 
 
 @dataclass(frozen=True, kw_only=True)
