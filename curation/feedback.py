@@ -18,6 +18,11 @@ import numpy.typing as npt
 from curation.errors import SelectionError
 from curation.selectors import Problem
 
+NO_VECTORS = (
+    "decisions can't steer the other picks here: no vectors are stored that compare two rows of the pool (exact LESS "
+    "keeps none); turn this off, or compute another representation"
+)
+
 
 def steered(problem: Problem, pinned: Sequence[int], banned: Sequence[int], weight: float) -> Problem:
     """Return the problem with the similarity that `adjusted` gives; a pin joins the subtask of its nearest query.
@@ -29,24 +34,21 @@ def steered(problem: Problem, pinned: Sequence[int], banned: Sequence[int], weig
     """
     if not pinned and not (banned and weight):
         return problem
-    if problem.pool_features is None:
-        raise SelectionError(
-            "decisions can't steer the other picks here: no vectors are stored that compare two rows of the pool "
-            "(exact LESS keeps none); turn this off, or compute another representation"
-        )
+    try:
+        vectors = problem.vectors
+    except SelectionError as error:
+        raise SelectionError(NO_VECTORS) from error
     groups = None
     if problem.query_groups is not None:
         groups = [*problem.query_groups, *(problem.query_groups[q] for q in problem.nearest_query[list(pinned)])]
     made = Problem(
-        adjusted(problem.similarity, problem.vectors, pinned, banned, weight),
-        pool_features=problem.pool_features,
+        adjusted(problem.similarity, vectors, pinned, banned, weight),
         query_groups=groups,
         sources=problem.sources,
         scores=problem.scores,
         costs=problem.costs,
     )
-    made.__dict__["vectors"] = problem.vectors  # of the same rows: not brought down to few dimensions again
-    return made
+    return made.having(vectors=vectors)
 
 
 def adjusted(

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from curation.explain import Selected
 from curation.selectors import Overrides, Problem
-from curation.similarity import Features
 
 DRAWS = 40
 DEAR_DRAWS = 10  # where candidates are compared with each other
@@ -54,20 +53,19 @@ def stability(selected: Selected, *, draws: int | None = None, seed: int = 0) ->
     few = dataclasses.replace(selected, overrides=overrides)
     rng = np.random.default_rng(seed)
     still = np.zeros(len(rows))
-    features = _features(problem, rows) if selected.selector.needs_features else None
+    vectors = problem.vectors[rows] if selected.selector.needs_features else None
     similarity = problem.similarity[:, rows]
     for _ in range(n_draws):
         queries = np.sort(rng.integers(problem.n_queries, size=problem.n_queries))
         groups = [problem.query_groups[q] for q in queries] if problem.query_groups else None
         drawn = Problem(
             similarity[queries],
-            pool_features=features,
             query_groups=groups,
             sources=[problem.sources[i] for i in rows] if problem.sources is not None else None,
             scores=None if problem.scores is None else np.asarray(problem.scores)[rows],
             costs=None if problem.costs is None else np.asarray(problem.costs)[rows],
         )
-        again = dataclasses.replace(few, problem=drawn).try_again()
+        again = dataclasses.replace(few, problem=drawn.having(vectors=vectors)).try_again()
         if again is not None:
             still[again.indices] += 1
     share: npt.NDArray[np.float64] = still[place[picks]] / n_draws
@@ -92,7 +90,3 @@ def _of_limited_sources(selected: Selected) -> npt.NDArray[np.int64]:
     """One row of each source that has a quota, so that the quota still names a source that is there."""
     names = selected.problem.source_names if selected.quotas else []
     return np.array([names.index(source) for source in selected.quotas], dtype=np.int64)
-
-
-def _features(problem: Problem, rows: npt.NDArray[np.int64]) -> Features:
-    return Features(problem.vectors[rows][:, None, :], np.ones(1, dtype=np.float32), tuple(map(str, rows)))

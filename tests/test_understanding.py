@@ -12,7 +12,7 @@ import pytest
 from curation import pipeline, selectors, workbench
 from curation.config import BudgetConfig, DatasetConfig, RepresentationConfig, SelectionConfig
 from curation.data import quality
-from curation.errors import WorkspaceError
+from curation.errors import SelectionError, WorkspaceError
 from curation.progress import Silent
 from curation.views import View
 from curation.workspace import Workspace
@@ -180,3 +180,37 @@ def test_a_search_by_meaning_goes_by_stored_vectors(ready: tuple[Workspace, str]
     with pytest.raises(WorkspaceError, match="a search by meaning needs vectors"):
         workbench.search_by_meaning(ws, now, "blue whale")
     (ws.root / "gone").rename(ws.root / "features")
+
+
+def test_decisions_steer_the_other_picks_where_that_is_on(ready: tuple[Workspace, str]) -> None:
+    ws, project = ready
+    before = view(ready)
+    stone = before.rows.position[before.pool_ids[3]]  # the fourth kind, which no query asks for outright
+    ws.override(project, "pin", before.pool_ids[stone])
+    plain, steered = view(ready), view(ready, feedback=True)
+    kinds = [np.bincount(v.subset.indices % 4, minlength=4)[3] for v in (plain, steered)]
+    assert kinds[1] > kinds[0] and len(steered.subset) == 12
+    entered, left = workbench.moved(plain, steered)
+    assert entered and len(entered) == len(left)
+    for row in entered:
+        told = workbench.detail(ws, steered, row)
+        assert all(q < 3 for q, _, _ in told.nearest)
+        if told.picked_by == 3:
+            assert f"on the turn of the pinned row {stone + 1} " in told.sentence
+    assert any(workbench.detail(ws, steered, row).picked_by == 3 for row in entered)
+    table = pipeline.subset_table(ws, steered.represented, steered.selection, steered.subset)
+    assert set(table["query_id"]) <= set(steered.query_ids)
+    assert view(ready, feedback=False).subset.indices.tolist() == plain.subset.indices.tolist()  # one click undoes it
+    ws.override(project, "undo")
+    ws.override(project, "ban", before.pool_ids[before.subset.indices[0]])
+    mild, hard = (view(ready, feedback=True, feedback_weight=w) for w in (0.0, 1.0))
+    assert mild.subset.indices.tolist() == view(ready).subset.indices.tolist() != hard.subset.indices.tolist()
+    ws.override(project, "undo")
+    (ws.root / "features").rename(ws.root / "gone")
+    ws.override(project, "pin", before.pool_ids[7])
+    try:
+        with pytest.raises(SelectionError, match="decisions can't steer the other picks here"):
+            view(ready, feedback=True)
+    finally:
+        ws.override(project, "undo")
+        (ws.root / "gone").rename(ws.root / "features")

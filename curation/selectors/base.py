@@ -347,16 +347,17 @@ class _Walk:
     ) -> tuple[Picks, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the ordering, the places in it that are taken, and the turn of each."""
         wanted = self._left if self._costs is None else self.n_expected
+        least = 1 if self._costs is None or blocked.all() else int(self._costs[~blocked].min())
         while True:
             picks, whole = ordering.first(wanted)
             offered = np.flatnonzero(~blocked[picks.candidates])
-            turns, spent = self._fit(picks.candidates[offered])
+            turns, spent = self._fit(picks.candidates[offered], least)
             if spent or whole:
                 assert spent or self._costs is not None or not self._left
                 return picks, offered[turns], turns
             wanted = 2 * len(picks.candidates) + _TOGETHER
 
-    def _fit(self, candidates: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], bool]:
+    def _fit(self, candidates: npt.NDArray[np.int64], least: int) -> tuple[npt.NDArray[np.int64], bool]:
         """Return the places of the candidates that are taken, and whether the budget is spent."""
         left = self._left
         if self._costs is None and not self._room:
@@ -364,7 +365,6 @@ class _Walk:
         room, taken = dict(self._room), []
         sources = [self._problem.source_names[i] for i in candidates] if room else [""] * len(candidates)
         costs = [1] * len(candidates) if self._costs is None else self._costs[candidates].tolist()
-        least = 1 if self._costs is None else int(self._costs.min())
         for turn, (source, cost) in enumerate(zip(sources, costs, strict=True)):
             if left < least:
                 break

@@ -22,6 +22,7 @@ from curation.selectors.knn_uniform import ALPHA, C, by_mass, nearest_neighbours
 from curation.selectors.ranking import best, threaded
 
 _TILE = 1024  # candidates on either side of the products held at once
+_CROWDED = 64  # candidates whose products with all others are held at once
 
 
 class KNNKDE(Selector):
@@ -81,10 +82,11 @@ def _density(vectors: npt.NDArray[np.float32], sigma: float, n_near: int) -> npt
                 np.fill_diagonal(near, 0)  # a candidate's nearness to itself is 1, whatever rounding says
             total += near.sum(axis=1)
             count += np.bitwise_count(np.packbits(near > 0, axis=1)).sum(axis=1, dtype=np.int64)
-        for crowded in np.flatnonzero(count[: n - start] > n_near):
-            near = (vectors @ rows[crowded] - edge).clip(0)
-            near[start + crowded] = 0
-            total[crowded] = near[best(near, n_near - 1)].sum(dtype=np.float64)
+        crowded = np.flatnonzero(count[: n - start] > n_near)
+        for some in np.array_split(crowded, len(crowded) // _CROWDED + 1):
+            near = (rows[some] @ vectors.T - edge).clip(0)
+            near[np.arange(len(some)), start + some] = 0
+            total[some] = [row[best(row, n_near - 1)].sum(dtype=np.float64) for row in near]
         return total
 
     return 1 + np.concatenate(threaded(of_rows, range(0, n, tile)))[:n] * (2 / sigma**2)

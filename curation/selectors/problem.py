@@ -148,13 +148,18 @@ class Problem:
     def having(
         self,
         *,
-        scores: npt.NDArray[np.floating] | None = None,
         costs: npt.NDArray[np.integer] | None = None,
+        scores: npt.NDArray[np.floating] | None = None,
+        vectors: npt.NDArray[np.float32] | None = None,
     ) -> Problem:
-        """Return the problem with other scores and costs, on which no ordering depends: what is kept is shared."""
+        """Return the problem with costs, scores or vectors of the same candidates; what is kept is shared.
+
+        No ordering depends on costs or scores; `vectors` are what `comparable` makes of the candidates' features.
+        """
         made = copy.copy(self)
-        object.__setattr__(made, "scores", scores)
-        object.__setattr__(made, "costs", costs)
+        for name, column in (("costs", costs), ("scores", scores), ("vectors", vectors)):
+            if column is not None:
+                made.__dict__[name] = column
         made._check_columns()
         return made
 
@@ -182,9 +187,7 @@ class Problem:
 
     @cached_property
     def vectors(self) -> npt.NDArray[np.float32]:
-        """The candidates' features as rows of unit length (or zero), float32 (n_pool, d), d ≤ 512.
-
-        Wider ones are projected (`Features.narrowed`), which changes a cosine by some 0.04.
+        """The candidates' features as `comparable` makes them, float32 (n_pool, d).
 
         Raises
         ------
@@ -196,13 +199,7 @@ class Problem:
                 "this selector compares candidates with each other and there are no features to compare; "
                 "give pool_features, or choose a selector that goes by similarity alone"
             )
-        vectors = self.pool_features.narrowed(min(WIDEST, max(1, MOST_BYTES // (4 * self.n_pool))))
-        length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-        if not np.isfinite(length).all():
-            name = self.pool_features.ids[int(np.argmin(np.isfinite(length)))]
-            raise SelectionError(f"the feature of candidate {name} is not finite; compute it again or ban the row")
-        vectors /= np.where(length > 0, length, 1).astype(np.float32)[:, None]
-        return vectors
+        return comparable(self.pool_features)
 
     @cached_property
     def source_names(self) -> list[str]:
@@ -210,3 +207,22 @@ class Problem:
         if self.sources is None:
             raise SelectionError("quotas are by source but the problem has no sources; give each candidate's source")
         return [source or "unknown" for source in self.sources]
+
+
+def comparable(features: Features) -> npt.NDArray[np.float32]:
+    """Return features as rows whose dot product is their cosine, of unit length or zero, float32 (n, d), d ≤ 512.
+
+    Wider ones are projected (`Features.narrowed`), which changes a cosine by some 0.04.
+
+    Raises
+    ------
+    SelectionError
+        If a feature is not finite; the row is named.
+    """
+    vectors = features.narrowed(min(WIDEST, max(1, MOST_BYTES // (4 * len(features.ids)))))
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    if not np.isfinite(length).all():
+        name = features.ids[int(np.isfinite(length).argmin())]
+        raise SelectionError(f"the feature of candidate {name} is not finite; compute it again or ban the row")
+    vectors /= np.where(length > 0, length, 1).astype(np.float32)[:, None]
+    return vectors

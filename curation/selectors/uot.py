@@ -57,7 +57,7 @@ class UOT(Selector):
         top = similarity.max(axis=1)  # (n_queries,)
         kernel = np.empty_like(similarity)
         asked = np.empty(problem.n_pool, dtype=np.float32)  # Σ_q u_q K_qx
-        u = np.ones(problem.n_queries, dtype=np.float32)
+        u: npt.NDArray[np.float32] = np.ones(problem.n_queries, dtype=np.float32)
         sent: dict[int, npt.NDArray[np.float64]] = {}  # Σ_x K_qx v_x of a block
 
         def begin(block: slice) -> None:

@@ -10,9 +10,8 @@ from hypothesis.extra import numpy as arrays
 
 from curation.selectors import ranking
 
-floats = arrays.arrays(
-    np.float32, st.integers(1, 60), elements=st.floats(allow_nan=False, allow_infinity=False, width=32)
-)
+finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
+floats = arrays.arrays(np.float32, st.integers(1, 60), elements=finite)
 
 
 def slow(values: np.ndarray) -> list[int]:
