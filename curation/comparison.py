@@ -6,8 +6,11 @@ again makes its next version.
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from curation import pipeline
+from curation import overrides, pipeline
 from curation.config import SelectionConfig
 from curation.errors import WorkspaceError
 from curation.pipeline import Represented
-from curation.views import View, queries_of, rows_of
+from curation.views import View, queries_of, rows_of, select_view
 from curation.workbench import settings
 from curation.workspace import Workspace, content_key
 
@@ -86,6 +89,77 @@ def as_saved(ws: Workspace, view: View) -> Saved:
     """Return a view's picks in the form of a saved selection, without saving."""
     table = pipeline.subset_table(ws, view.represented, view.selection, view.subset)
     return Saved("present selection", view.selection, view.represented, table)
+
+
+def parent_of(ws: Workspace, saved: SavedSelection) -> SavedSelection | None:
+    """Return the saved selection that one was made from; None where there was none."""
+    return next((s for s in ws.selections(saved.project_id) if f"{s.name} v{s.version}" == saved.parent), None)
+
+
+def diff(saved: Saved, parent: Saved) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the ids that entered since `parent`, in order of pick, and those that left, in the parent's order."""
+    now, before = set(saved.ids), set(parent.ids)
+    return tuple(i for i in saved.ids if i not in before), tuple(i for i in parent.ids if i not in now)
+
+
+def decided_by(ws: Workspace, view: View, author: str | None) -> Saved:
+    """Return what a view would pick under one person's pins and bans alone, or under nobody's (None)."""
+    decided, _ = overrides.holding(ws.override_log(view.project_id))
+    own = {row: e.action for row, e in decided.items() if e.author == author and row in view.rows.position}
+    config = dataclasses.replace(
+        view.selection,
+        pinned=tuple(row for row, action in own.items() if action == "pin"),
+        banned=tuple(row for row, action in own.items() if action == "ban"),
+    )
+    made = select_view(ws.root, view.represented.folder, json.dumps(config.to_dict(), sort_keys=True))
+    who = "without decisions by hand" if author is None else f"decided by {author or 'somebody unnamed'}"
+    return dataclasses.replace(as_saved(ws, made), name=who)
+
+
+def authors(ws: Workspace, project_id: str) -> list[str]:
+    """Return whose pins and bans hold in a project, by name."""
+    return sorted({e.author for e in overrides.holding(ws.override_log(project_id))[0].values()})
+
+
+@dataclass(frozen=True, eq=False)
+class Overlaps:
+    """How much several selections share, at several budgets.
+
+    Attributes
+    ----------
+    names : list of str
+        The selections.
+    budgets : list of int
+        How many of each one's first picks are compared; one with fewer is compared whole.
+    jaccard : float array (n_budgets, n_selections, n_selections)
+        Shared picks over all picks; 1 where neither has any.
+    """
+
+    names: list[str]
+    budgets: list[int]
+    jaccard: npt.NDArray[np.float64]
+
+
+def overlaps(selections: Sequence[Saved], budgets: Sequence[int] = ()) -> Overlaps:
+    """Compare any number of selections pairwise by the first picks of each.
+
+    Parameters
+    ----------
+    selections : sequence of Saved
+        Of one pool; ids are compared.
+    budgets : sequence of int
+        Default: 10, 30, 100, … below the size of the largest selection, and that size.
+    """
+    largest = max((len(s.ids) for s in selections), default=0)
+    ladder = [n for power in range(1, 8) for n in (10**power, 3 * 10**power) if n < largest]
+    chosen = list(budgets) or [*ladder, largest]
+    jaccard = np.ones((len(chosen), len(selections), len(selections)))
+    for k, budget in enumerate(chosen):
+        first = [set(s.ids[:budget]) for s in selections]
+        for i, j in itertools.combinations(range(len(selections)), 2):
+            union = len(first[i] | first[j])
+            jaccard[k, i, j] = jaccard[k, j, i] = len(first[i] & first[j]) / union if union else 1.0
+    return Overlaps([s.name for s in selections], chosen, jaccard)
 
 
 @dataclass(frozen=True, eq=False)

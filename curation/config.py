@@ -250,9 +250,22 @@ class SelectionConfig(Options):
     options: dict[str, Any] = option({}, "Its own options.")
     budget: BudgetConfig = option(BudgetConfig(examples=500), "Budget.")
     seed: int = option(0, "Seed of selectors that draw at random.", low=0)
+    feedback: bool = option(False, "Let pins ask for more of their kind and bans for less.")
+    feedback_weight: float = option(0.5, "How much of its likeness to a banned row a row loses.", low=0.0, high=1.0)
     pinned: tuple[str, ...] = option((), "Ids of rows that must be in.")
     banned: tuple[str, ...] = option((), "Ids of rows that must stay out.")
     notes: dict[str, Any] = option({}, "Id → note.")
+    quotas: dict[str, int] = option({}, "Source → most examples picked of it; sources not named have no limit.")
+    minimum_similarity: float | None = option(
+        None, "Least similarity to the nearest query that an example must have; empty means any."
+    )
+    minimum_score: float | None = option(None, "Least score that an example must have; empty means any.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for source, most in self.quotas.items():
+            if not isinstance(most, int) or isinstance(most, bool) or most < 0:
+                raise ConfigError(f"the quota of the source {source!r} is {most!r}, expected a whole number from 0")
 
 
 @dataclass(frozen=True, kw_only=True)

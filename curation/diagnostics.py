@@ -1,31 +1,28 @@
-"""How good a subset is for its queries, and why one candidate is in it or not.
+"""How good a subset is for its queries, each figure beside a random subset's and, where one is cheap, a bound.
 
 TIS (arXiv 2602.14696) shows that good selectors approximately minimise a distance between subset and query set; it is
-reported here as the mean distance to the nearest pick, the Wasserstein distance and the maximum mean discrepancy, each
-beside a random subset of the same size. Arrays only. `summary` and `explain` answer while a control is moved (tens of
-milliseconds at 50 queries × 37,000 candidates); `wasserstein` grows with the subset and is for stored results.
+reported here as the mean distance to the nearest pick, the Wasserstein distance and the maximum mean discrepancy.
+Arrays only. `summary` answers while a control is moved (tens of milliseconds at 50 queries × 37,000 candidates);
+`wasserstein` grows with the subset and is asked for by itself.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from curation.similarity import TILE_BYTES, Features
 
-if TYPE_CHECKING:
-    from curation.selectors import Subset
-
 Similarity = npt.NDArray[np.floating]  # (n_queries, n_pool)
 Indices = npt.NDArray[np.int64] | Sequence[int]
 
 _DRAWS = 5  # random subsets that the comparison is averaged over
+_MANY = 2_000  # picks from which one random subset has to do
 _REPEAT = 1e-3  # two picks repeat each other if their similarities differ by less than this share of their size
 _NARROW = 512
 
@@ -36,6 +33,26 @@ def coverage(similarity: Similarity, indices: Indices) -> npt.NDArray[np.float64
         return np.full(len(similarity), np.nan)
     best: npt.NDArray[np.float64] = np.asarray(similarity[:, np.asarray(indices)], dtype=np.float64).max(axis=1)
     return best
+
+
+def covered(
+    similarity: Similarity, indices: Indices, eligible: npt.NDArray[np.int64], *, seed: int = 0
+) -> dict[str, list[float]]:
+    """Return each query's similarity to its nearest pick, to that of a random subset, and to the nearest eligible row.
+
+    Returns
+    -------
+    dict
+        ``value``, ``random`` (mean over seeded draws) and ``bound`` → one number a query.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [coverage(similarity, eligible[rng.permutation(len(eligible))[: len(indices)]]) for _ in range(_DRAWS)]
+    told = {
+        "value": coverage(similarity, indices),
+        "random": np.mean(drawn, axis=0),
+        "bound": coverage(similarity, eligible),
+    }
+    return {name: values.tolist() for name, values in told.items()}
 
 
 def distance(similarity: Similarity, indices: Indices) -> float:
@@ -197,70 +214,79 @@ def mmd(pool: Features, query: Features, indices: Indices) -> float:
     return float(np.linalg.norm(picks - query.dense().mean(axis=0, dtype=np.float64)))
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """Why a candidate is in a subset or not.
+def nearest_bound(similarity: Similarity, eligible: npt.NDArray[np.int64]) -> float:
+    """Return the least `distance` that any subset of the eligible candidates has: each query's nearest one is in.
 
-    Attributes
-    ----------
-    picked_by : int or None
-        Query that took it; None if it was not picked, or by no query.
-    turn : int or None
-        The turn it was taken in, from 0.
-    all_queries : list of (int, float, int)
-        Query, similarity, and the candidate's place in that query's ranking from 1; nearest query first.
-    nearest : list of (int, float, int)
-        The first few of them.
-    next_best : int or None
-        Of a pick that a query took: the candidate that this query would have taken in its place.
-    lost_to : int or None
-        Of a candidate that was not picked: the last pick of its nearest query, the one it came nearest to displacing.
+    Reached as soon as the budget has room for one pick a query.
     """
-
-    picked_by: int | None
-    turn: int | None
-    all_queries: list[tuple[int, float, int]]
-    nearest: list[tuple[int, float, int]]
-    next_best: int | None
-    lost_to: int | None
+    return distance(similarity, eligible)
 
 
-def explain(
-    similarity: Similarity, subset: Subset, index: int, *, n: int = 5, banned: Sequence[int] = ()
-) -> Explanation:
-    """Say why candidate `index` was picked or not.
+def wasserstein_bound(similarity: Similarity, n_picks: int, eligible: npt.NDArray[np.int64]) -> float:
+    """Return a distance below which no n_picks of the eligible candidates come in `wasserstein`.
+
+    Two plans that ask for less, of which the dearer counts: every pick sends all its mass to its nearest query, or
+    every query takes its mass from the n_picks / n_queries candidates nearest to it, whoever else takes from them.
+    """
+    n_queries = len(similarity)
+    if not 0 < n_picks <= len(eligible):
+        return math.nan
+    known = similarity[:, eligible]
+    best = known.max(axis=0)
+    picks = 1 - float(np.sort(best)[len(best) - n_picks :].mean(dtype=np.float64))
+    share = n_picks / n_queries  # of candidates that fill one query's need
+    wanted = math.ceil(share)
+    parts = np.full(wanted, 1 / share)
+    parts[-1] = 1 - (wanted - 1) / share
+    nearest = -np.sort(-np.partition(known, known.shape[1] - wanted, axis=1)[:, -wanted:], axis=1)
+    return max(picks, 1 - float((nearest @ parts).mean(dtype=np.float64)))
+
+
+def distances(
+    similarity: Similarity,
+    indices: Indices,
+    *,
+    eligible: npt.NDArray[np.int64],
+    discrepancy: Callable[[Any], float] | None = None,
+    seed: int = 0,
+) -> dict[str, dict[str, float | None]]:
+    """Return every distance between subset and query set, beside a random subset's and a bound, as plain JSON.
 
     Parameters
     ----------
     similarity : array of shape (n_queries, n_pool)
         Similarity.
-    subset : Subset
-        What was picked.
-    index : int
-        The candidate.
-    n : int
-        How many of its nearest queries to name in `nearest`.
-    banned : sequence of int
-        Candidates that can't take its place.
+    indices : int array
+        The subset; at least one.
+    eligible : int64 array
+        The candidates that could have been picked: what random subsets and bounds are of.
+    discrepancy : callable, optional
+        Gives the MMD of some candidates to the queries.
+    seed : int
+        Seed of the random subsets.
+
+    Returns
+    -------
+    dict
+        ``mean_nearest``, ``wasserstein`` and, where it can be had, ``mmd`` → ``value``, ``random`` (mean over seeded
+        draws) and ``bound`` (no subset of that size is nearer; None where none is cheap).
     """
-    own = np.asarray(similarity[:, index], dtype=similarity.dtype)  # (n_queries,)
-    before = (similarity > own[:, None]).sum(axis=1) + (similarity[:, :index] == own[:, None]).sum(axis=1)
-    order = np.argsort(-own.astype(np.float64), kind="stable")
-    queries = [(int(q), float(own[q]), int(before[q]) + 1) for q in order]
-    place = np.flatnonzero(subset.indices == index)
-    if place.size == 0:
-        mine = np.flatnonzero(subset.query == queries[0][0])
-        lost_to = int(subset.indices[mine[-1]]) if mine.size else None
-        return Explanation(None, None, queries, queries[:n], None, lost_to)
-    query, turn = int(subset.query[place[0]]), int(subset.turns[place[0]])
-    if query < 0:
-        return Explanation(None, None if turn < 0 else turn, queries, queries[:n], None, None)
-    return Explanation(query, turn, queries, queries[:n], _next_best(similarity[query], subset, banned), None)
-
-
-def _next_best(row: npt.NDArray[np.floating], subset: Subset, banned: Sequence[int]) -> int | None:
-    left = np.ones(len(row), dtype=np.bool_)
-    left[subset.indices] = False
-    left[list(banned)] = False
-    candidates = np.flatnonzero(left)
-    return int(candidates[row[candidates].argmax()]) if candidates.size else None
+    n_picks = len(indices)
+    rng = np.random.default_rng(seed)
+    draws = [eligible[rng.permutation(len(eligible))[:n_picks]] for _ in range(_DRAWS if n_picks <= _MANY else 1)]
+    told: dict[str, dict[str, float | None]] = {
+        "mean_nearest": {
+            "value": distance(similarity, indices),
+            "random": float(np.mean([distance(similarity, d) for d in draws])),
+            "bound": nearest_bound(similarity, eligible),
+        },
+        "wasserstein": {
+            "value": wasserstein(similarity, indices),
+            "random": float(np.mean([wasserstein(similarity, d) for d in draws])),
+            "bound": wasserstein_bound(similarity, n_picks, eligible),
+        },
+    }
+    if discrepancy is not None:
+        random = float(np.mean([discrepancy(d) for d in draws]))
+        told["mmd"] = {"value": discrepancy(np.asarray(indices)), "random": random, "bound": None}
+    return told

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation import __version__, comparison
+from curation import __version__, comparison, overrides
 from curation.comparison import Saved
 from curation.config import ModelConfig, RunConfig
 from curation.data.rows import Example
@@ -81,6 +81,11 @@ def archive(ws: Workspace, bundle: Bundle) -> bytes:
     return buffer.getvalue()
 
 
+def overrides_jsonl(ws: Workspace, project_id: str) -> str:
+    """Return a project's whole log of decisions as JSON lines, which `workbench.import_overrides` reads."""
+    return overrides.to_jsonl(ws.override_log(project_id))
+
+
 def contents(ws: Workspace, bundle: Bundle) -> dict[str, bytes]:
     """Return the files of an export: name → bytes; the same bundle gives the same bytes."""
     examples = ws.rows(bundle.pool, list(bundle.subset["id"]))
@@ -92,8 +97,7 @@ def contents(ws: Workspace, bundle: Bundle) -> dict[str, bytes]:
     }
     files["manifest.json"] = _json(_manifest(bundle, examples, files))
     if bundle.log:
-        entries = (e.model_dump(include={"action", "row_id", "text", "author", "time"}) for e in bundle.log)
-        files["overrides.jsonl"] = "".join(json.dumps(e, ensure_ascii=False) + "\n" for e in entries).encode()
+        files["overrides.jsonl"] = overrides.to_jsonl(bundle.log).encode()
     return files
 
 

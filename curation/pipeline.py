@@ -16,18 +16,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curation.config import DatasetConfig, ModelConfig, RunConfig, SelectionConfig
-from curation.errors import ConfigError, DataError, SelectionError
+from curation.errors import ConfigError, DataError
 from curation.progress import Progress, Silent
 from curation.representing import Represented, read_represented, represent, tokens
+from curation.selecting import problem, select, selected
 from curation.workspace import Workspace, content_key
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from curation.data.validation import Report
-    from curation.selectors import Problem, Subset
+    from curation.selectors import Subset
 
-__all__ = ["Represented", "load", "read_represented", "represent", "run", "select", "settle", "subset_table", "tokens"]
+__all__ = [
+    "Represented",
+    "load",
+    "problem",
+    "read_represented",
+    "represent",
+    "run",
+    "select",
+    "selected",
+    "settle",
+    "subset_table",
+    "tokens",
+]
 
 
 # ------------------------------------------------------------------------------------------------------------ data
@@ -96,52 +109,6 @@ def report_of(ws: Workspace, dataset_key: str) -> Report:
 # ------------------------------------------------------------------------------------------------------- selection
 
 
-def problem(ws: Workspace, represented: Represented, config: SelectionConfig) -> Problem:
-    """Return the selector's input: similarity, query groups, sources and, for a token budget, costs."""
-    from curation.selectors import Problem
-
-    sources = ws.column(represented.record["pool"], "source")
-    groups = ws.column(represented.record["queries"], "group")
-    costs = None
-    if config.budget.tokens is not None:
-        model = represented.record["model"]
-        if model is None:
-            raise ConfigError(
-                f"a budget in tokens needs a model's tokenizer, and {represented.name!r} uses none; "
-                "give the budget in examples or choose another representation"
-            )
-        costs = tokens(ws, represented.record["pool"], ModelConfig.from_dict(model))
-    return Problem(represented.similarity, query_groups=groups, sources=sources, costs=costs)
-
-
-def select(ws: Workspace, represented: Represented, config: SelectionConfig) -> Subset:
-    """Pick a subset; rows without features are never picked, pins and bans that the pool lacks are an error.
-
-    Raises
-    ------
-    SelectionError
-        If a pinned row is unknown or has no features, or the budget can't be met.
-    """
-    from curation import selectors
-    from curation.selectors import Budget, Overrides
-
-    position = {i: n for n, i in enumerate(ws.ids(represented.record["pool"]))}
-    for name in (*config.pinned, *config.banned):
-        if name not in position:
-            raise SelectionError(f"row {name} is pinned or banned but not in this pool; clear it or load its pool")
-    unusable = represented.unusable
-    for name in config.pinned:
-        if name in unusable:
-            raise SelectionError(f"row {name} is pinned but can't be used: {unusable[name]}; unpin it")
-    overrides = Overrides(
-        pinned=tuple(position[i] for i in config.pinned),
-        banned=tuple(sorted({position[i] for i in (*config.banned, *unusable)})),
-    )
-    budget = Budget(examples=config.budget.examples, tokens=config.budget.tokens)
-    selector = selectors.create(config.selector, **config.options)
-    return selector.select(problem(ws, represented, config), budget, overrides, seed=config.seed)
-
-
 def subset_table(ws: Workspace, represented: Represented, config: SelectionConfig, subset: Subset) -> pd.DataFrame:
     """Return one line a pick in order: rank, id, similarity, query, reason, override, note."""
     import pandas as pd
@@ -150,7 +117,8 @@ def subset_table(ws: Workspace, represented: Represented, config: SelectionConfi
     picked = np.asarray(subset.indices)
     best = np.asarray(represented.similarity[:, picked])  # (n_queries, n_picked)
     nearest = best.argmax(axis=0) if picked.size else np.zeros(0, dtype=np.int64)
-    by = np.where(subset.query >= 0, subset.query, nearest)
+    asked = (subset.query >= 0) & (subset.query < len(query_ids))  # feedback makes queries of pinned rows too
+    by = np.where(asked, subset.query, nearest)
     pinned = set(config.pinned)
     names = [ids[i] for i in picked]
     return pd.DataFrame(

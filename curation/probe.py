@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from curation import pipeline
 from curation.config import DatasetConfig, Mapping, ModelConfig, RepresentationConfig, WarmupConfig
@@ -85,10 +86,11 @@ class Probe:
             raise WorkspaceError(reason)
         self._ws, self._pool_key = ws, str(represented.record["pool"])
         self._lock = threading.Lock()  # a model has one set of adapters
-        self._representation = _representation(ws, represented)
+        self._representation = representation_of(ws, represented)
         store = ws.feature_store(represented.record["features"], "pool")
         ids = ws.ids(self._pool_key)
         lacking = {*store.missing(ids), *(row for row, _ in store.rejected(ids))}
+        self._n_rows = len(ids)
         self._positions = np.array([i for i, row in enumerate(ids) if row not in lacking], dtype=np.int64)
         if not self._positions.size:
             raise WorkspaceError(f"no row of this pool has vectors for {represented.name}; compute it again")
@@ -99,8 +101,8 @@ class Probe:
         """Pool rows that a query is compared with."""
         return int(self._positions.size)
 
-    def nearest(self, query: Example, n: int = 10) -> list[Near]:
-        """Return the `n` pool rows most similar to a query, nearest first.
+    def similarity(self, query: Example) -> npt.NDArray[np.float32]:
+        """Return how similar each row of the data set is to a query, (n_pool,); rows without vectors get the lowest.
 
         Raises
         ------
@@ -119,7 +121,20 @@ class Probe:
         values = values if not isinstance(values, np.ndarray) else values.astype(np.float16)  # as a stored one is
         asked = Features(values, self._pool.weights, (query.id,))
         pool, asked = self._representation.join(self._pool, asked)
-        scores = similarity.compute(asked, pool)[0]  # (n_pool,)
+        found = similarity.compute(asked, pool)[0]
+        scores = np.full(self._n_rows, found.min(), dtype=np.float32)
+        scores[self._positions] = found
+        return scores
+
+    def nearest(self, query: Example, n: int = 10) -> list[Near]:
+        """Return the `n` pool rows most similar to a query, nearest first.
+
+        Raises
+        ------
+        DataError
+            If the query can't be represented, as when it is too long.
+        """
+        scores = self.similarity(query)[self._positions]
         best = np.argsort(-scores, kind="stable")[:n]
         examples = self._ws.some(self._pool_key, self._positions[best].tolist())
         return [
@@ -128,8 +143,8 @@ class Probe:
         ]
 
 
-def _representation(ws: Workspace, represented: Represented) -> Representation:
-    """Build the representation that a record tells of."""
+def representation_of(ws: Workspace, represented: Represented) -> Representation:
+    """Build the representation that a record tells of; its model is loaded when it first computes."""
     from curation import representations
 
     record = represented.record

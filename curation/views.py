@@ -23,6 +23,7 @@ from curation.pipeline import Represented
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
+    from curation.explain import Selected
     from curation.selectors import Subset
 
 STATES = ("pool", "picked", "pinned", "banned")
@@ -65,6 +66,8 @@ class View:
         The query nearest to each row, and how near.
     rank : int64 array (n_pool,)
         Place of pick from 1; 0 where not picked.
+    made : Selected
+        The subset, with the problem, the selector and the limits that made it.
     stale_overrides : list of str
         Ids that are pinned or banned but not in this pool; they are kept, and do nothing here.
     """
@@ -76,12 +79,22 @@ class View:
     rows: Rows
     query_ids: list[str]
     query_titles: list[str]
-    subset: Subset
+    made: Selected
     state: npt.NDArray[np.int8]
     rank: npt.NDArray[np.int64]
     nearest_query: npt.NDArray[np.int64]
     nearest_similarity: npt.NDArray[np.float32]
     stale_overrides: list[str]
+
+    @property
+    def subset(self) -> Subset:
+        """What is picked, as positions in the pool."""
+        return self.made.subset
+
+    @property
+    def scores(self) -> dict[str, npt.NDArray[np.number]]:
+        """What is known of each row by itself, whatever the queries: name → number, (n_pool,)."""
+        return {"length": self.rows.n_chars}
 
     @property
     def pool_ids(self) -> list[str]:
@@ -117,7 +130,8 @@ def select_view(root: Path, folder: Path, config_text: str) -> View:
     config = SelectionConfig.from_dict(json.loads(config_text))
     shown = open_represented(folder)
     rows = rows_of(root, shown.record["pool"])
-    subset = pipeline.select(ws, shown, config)
+    made = pipeline.selected(ws, shown, config)
+    subset = made.subset
     nearest_query, nearest = nearest_of(folder)
     state = np.zeros(len(rows.ids), dtype=np.int8)
     state[subset.indices] = STATES.index("picked")
@@ -134,7 +148,7 @@ def select_view(root: Path, folder: Path, config_text: str) -> View:
         rows=rows,
         query_ids=query_ids,
         query_titles=titles,
-        subset=subset,
+        made=made,
         state=state,
         rank=rank,
         nearest_query=nearest_query,

@@ -2,7 +2,8 @@
 
 Each function takes the workspace and a project's id and returns plain records, arrays or tables. What is costly is
 kept in memory by content key, so that two tabs and every rerun share it, and a changed key is never served stale.
-Saved selections are in `comparison`,
+The table is in
+`listing`, what explains a selection in `understanding`, both named here too; saved selections are in `comparison`,
 experiments in `results`.
 """
 
@@ -10,27 +11,45 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from curation import results
+from curation import findings, overrides, results
 from curation.config import ProjectSettings, SelectionConfig
 from curation.errors import WorkspaceError
+from curation.listing import box, lasso, matching, search_by_meaning, table
+from curation.overrides import Merge
 from curation.pipeline import Represented
-from curation.views import STATES, View, open_represented, rows_of, select_view, snippet
+from curation.understanding import Detail, detail, measured, moved, nearest_and_random, stability, understanding
+from curation.views import STATES, View, open_represented, rows_of, select_view
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from curation.advice import Advice
 
-    from curation.data.rows import Example
-
-_SNIPPET = 160
+__all__ = [
+    "STATES",
+    "Detail",
+    "Step",
+    "advice",
+    "box",
+    "change",
+    "detail",
+    "import_overrides",
+    "lasso",
+    "matching",
+    "measured",
+    "moved",
+    "represented",
+    "search_by_meaning",
+    "settings",
+    "stability",
+    "steps",
+    "table",
+    "understanding",
+    "view",
+]
 
 
 # -------------------------------------------------------------------------------------------------------- settings
@@ -76,10 +95,10 @@ def steps(ws: Workspace, project_id: str) -> list[Step]:
         ("report", "Report", False, "ready" if finished else "after evaluation"),
     ]
     made, following = [], False
-    for page, title, done, detail in told:
+    for page, title, done, about in told:
         state = "done" if done else "todo" if following or page == "compare" else "next"
         following = following or state == "next"
-        made.append(Step(page, title, state, detail))
+        made.append(Step(page, title, state, about))
     return made
 
 
@@ -117,238 +136,75 @@ def view(ws: Workspace, project_id: str, *, representation: str = "", selection:
     if key not in available:
         raise WorkspaceError(f"there is no representation {key} of this pool and query set; choose another one")
     config = selection or chosen.selection
-    overrides = ws.overrides(project_id)
+    decided = ws.overrides(project_id)
     rows = rows_of(ws.root, available[key].record["pool"])
-    stale = [i for i in (*overrides.pinned, *overrides.banned) if i not in rows.position]
+    stale = [i for i in (*decided.pinned, *decided.banned) if i not in rows.position]
     config = dataclasses.replace(
         config,
-        pinned=tuple(i for i in overrides.pinned if i in rows.position),
-        banned=tuple(i for i in overrides.banned if i in rows.position),
-        notes=overrides.notes,
+        pinned=tuple(i for i in decided.pinned if i in rows.position),
+        banned=tuple(i for i in decided.banned if i in rows.position),
+        notes=decided.notes,
     )
     text = json.dumps(config.to_dict(), sort_keys=True)
     return dataclasses.replace(
         select_view(ws.root, available[key].folder, text),
         project_id=project_id,
-        overrides=overrides,
+        overrides=decided,
         stale_overrides=stale,
     )
 
 
-def table(
-    ws: Workspace,
-    view: View,
-    *,
-    offset: int = 0,
-    limit: int = 50,
-    search: str = "",
-    state: str = "all",
-    source: str = "",
-    query: int = -1,
-    ids: list[str] | None = None,
-    order: str = "rank",
-) -> tuple[pd.DataFrame, int]:
-    """Return one page of the pool's rows and how many match.
+def advice(ws: Workspace, project_id: str) -> Advice:
+    """Advise on a project's selector, and on whether to tune at all, from what was published and what is known here.
+
+    Raises
+    ------
+    WorkspaceError
+        If nothing is represented yet.
+    """
+    from curation.advice import advise
+
+    chosen, now = settings(ws, project_id), view(ws, project_id)
+    tests, queries = ws.dataset(project_id, "test"), ws.dataset(project_id, "query")
+    lengths = None
+    if tests is not None and queries is not None:
+        lengths = findings.answer_lengths(ws, {"queries": queries.key, "tests": tests.key})
+    return advise(
+        n_pool=len(now.pool_ids),
+        n_queries=len(now.query_ids),
+        budget=len(now.subset),
+        representation=now.represented.name,
+        model=chosen.model.name if chosen.model else "",
+        nearest=nearest_and_random(now),
+        result=next((e.result for e in results.experiments(ws, project_id) if e.result), None),
+        lengths=lengths,
+    )
+
+
+def import_overrides(
+    ws: Workspace, project_id: str, text: str | bytes, author: str = "", *, favour: Collection[str] = ()
+) -> Merge:
+    """Take over the decisions of a file (`export.overrides_jsonl` writes them); one undo takes all of it back.
 
     Parameters
     ----------
-    search : str
-        Words that the conversation must hold as they stand.
-    state : str
-        ``all``, ``not picked``, or one of `STATES`; ``picked`` holds the pinned ones too.
-    query : int
-        Only rows whose nearest query is this one; −1 for all.
-    ids : list of str, optional
-        Only these rows (a lasso).
-    order : str
-        ``rank`` (picks first, then the nearest), ``similarity``, ``source``, ``length``; ``-`` before it reverses.
+    text : str or bytes
+        The file.
+    author : str
+        Whose decisions they are where a line does not say.
+    favour : collection of str
+        Ids of rows on which the file wins where the two disagree; on all others what was decided here stands.
+
+    Raises
+    ------
+    DataError
+        If the file holds something else; the line is named.
+    WorkspaceError
+        If there is no pool yet.
     """
-    positions = _positions(ws, view, search, state, source, query, ids, order)
-    return _page(ws, view, positions[offset : offset + limit]), positions.size
-
-
-def matching(
-    ws: Workspace,
-    view: View,
-    *,
-    search: str = "",
-    state: str = "all",
-    source: str = "",
-    query: int = -1,
-    ids: list[str] | None = None,
-) -> list[str]:
-    """Return the ids of all rows that `table` would show a page at a time, for a decision about all of them."""
-    return [view.pool_ids[i] for i in _positions(ws, view, search, state, source, query, ids, "rank")]
-
-
-def _positions(
-    ws: Workspace, view: View, search: str, state: str, source: str, query: int, ids: list[str] | None, order: str
-) -> npt.NDArray[np.int64]:
-    """Positions in the pool of the rows that match, in the wanted order."""
-    keep = np.ones(len(view.pool_ids), dtype=np.bool_)
-    if search.strip():
-        keep &= _found(ws.root, view.represented.record["pool"], search.strip())
-    if state == "picked":
-        keep &= view.rank > 0
-    elif state == "not picked":
-        keep &= view.rank == 0
-    elif state in STATES:
-        keep &= view.state == STATES.index(state)
-    if source:
-        keep &= np.asarray(view.sources) == source
-    if query >= 0:
-        keep &= view.nearest_query == query
-    if ids is not None:
-        wanted = np.zeros_like(keep)
-        wanted[[view.rows.position[i] for i in ids if i in view.rows.position]] = True
-        keep &= wanted
-    kept = np.flatnonzero(keep)
-    return kept[_ordered(view, kept, order)]
-
-
-def _ordered(view: View, positions: npt.NDArray[np.int64], order: str) -> npt.NDArray[np.int64]:
-    """Places of `positions` in the wanted order; equal ones keep the pool's order."""
-    name = order.removeprefix("-")
-    nearest = -view.nearest_similarity[positions]
-    if name == "rank":
-        rank = view.rank[positions]
-        keys: tuple[Any, ...] = (nearest, np.where(rank > 0, rank, np.iinfo(np.int64).max))
-    elif name == "similarity":
-        keys = (nearest,)
-    elif name == "source":
-        keys = (np.asarray(view.sources)[positions],)
-    elif name == "length":
-        keys = (view.rows.n_chars[positions],)
-    else:
-        raise WorkspaceError(f"rows can't be sorted by {order!r}; expected rank, similarity, source or length")
-    places = np.lexsort(keys)
-    return places[::-1] if order.startswith("-") else places
-
-
-@lru_cache(maxsize=32)
-def _found(root: Path, key: str, search: str) -> npt.NDArray[np.bool_]:
-    found = np.zeros(len(rows_of(root, key).ids), dtype=np.bool_)
-    found[Workspace(root).positions(key, search)] = True
-    return found
-
-
-def _page(ws: Workspace, view: View, positions: npt.NDArray[np.int64]) -> pd.DataFrame:
-    import pandas as pd
-
-    names = [view.pool_ids[i] for i in positions]
-    texts = _texts(ws.root, view.represented.record["pool"], tuple(positions.tolist()))
-    return pd.DataFrame(
-        {
-            "id": names,
-            "rank": [int(r) or None for r in view.rank[positions]],
-            "text": texts,
-            "source": [view.sources[i] for i in positions],
-            "similarity": view.nearest_similarity[positions].astype(np.float64),
-            "query": view.nearest_query[positions],
-            "state": [STATES[s] for s in view.state[positions]],
-            "note": [view.overrides.notes.get(n, "") for n in names],
-        }
-    )
-
-
-@lru_cache(maxsize=64)
-def _texts(root: Path, key: str, positions: tuple[int, ...]) -> list[str]:
-    """First characters of some rows; kept, since what a page redraws it has mostly just drawn."""
-    return [snippet(e.text, _SNIPPET) for e in Workspace(root).some(key, positions)]
-
-
-@lru_cache(maxsize=64)
-def _example(root: Path, key: str, place: int) -> Example:
-    return Workspace(root).some(key, [place])[0]
-
-
-def lasso(view: View, xs: list[float], ys: list[float]) -> list[str]:
-    """Return the ids of the rows whose map position lies inside a polygon; tested over all rows, drawn or not."""
-    x, y = view.represented.pool_xy.T
-    inside = np.zeros(x.size, dtype=np.bool_)
-    for x1, y1, x2, y2 in zip(xs, ys, np.roll(xs, -1), np.roll(ys, -1), strict=True):
-        if y1 != y2:  # a ray to the right crosses this edge: even-odd rule
-            inside ^= ((y1 > y) != (y2 > y)) & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
-    return [view.pool_ids[i] for i in np.flatnonzero(inside)]
-
-
-def box(view: View, xs: list[float], ys: list[float]) -> list[str]:
-    """Return the ids of the rows whose map position lies inside a rectangle."""
-    xy = view.represented.pool_xy
-    inside = (xy[:, 0] >= min(xs)) & (xy[:, 0] <= max(xs)) & (xy[:, 1] >= min(ys)) & (xy[:, 1] <= max(ys))
-    return [view.pool_ids[i] for i in np.flatnonzero(inside)]
-
-
-@dataclass(frozen=True)
-class Detail:
-    """One example and why it was or was not picked.
-
-    Attributes
-    ----------
-    rank : int or None
-        Place of pick, from 1.
-    picked_by : int or None
-        Position of the query that took it.
-    nearest : list of (query position, similarity, rank among the pool for that query), nearest first
-    sentence : str
-        Why, or why not, in words.
-    """
-
-    example: Example
-    state: str
-    rank: int | None
-    picked_by: int | None
-    similarity: float
-    nearest: list[tuple[int, float, int]]
-    sentence: str
-    note: str
-    note_author: str
-
-
-def detail(ws: Workspace, view: View, row_id: str) -> Detail:
-    """Return one row of the pool whole, with the reasons for its state."""
-    from curation import diagnostics
-
-    if row_id not in view.rows.position:
-        raise WorkspaceError(f"row {row_id} is not in this pool; it may belong to another data set")
-    place = view.rows.position[row_id]
-    told = diagnostics.explain(view.similarity, view.subset, place, n=5)
-    state = STATES[view.state[place]]
-    rank = int(view.rank[place]) or None
-    author = next(
-        (e.author for e in reversed(ws.override_log(view.project_id)) if e.row_id == row_id and e.action == "note"), ""
-    )
-    sentence = view.represented.unusable.get(row_id, "")
-    seen = view.represented.seen
-    if not sentence and seen is not None and place not in seen:
-        cheap = view.represented.record["report"]["first_stage"]["name"]
-        sentence = f"the first stage ({cheap}) left it out, so its similarity is not known; pin it to have it"
-    return Detail(
-        example=_example(ws.root, view.represented.record["pool"], place),
-        state=state,
-        rank=rank,
-        picked_by=told.picked_by,
-        similarity=float(view.nearest_similarity[place]),
-        nearest=told.nearest,
-        sentence=f"It is not picked: {sentence}." if sentence and rank is None else _why(view, state, rank, told),
-        note=view.overrides.notes.get(row_id, ""),
-        note_author=author,
-    )
-
-
-def _why(view: View, state: str, rank: int | None, told: Any) -> str:
-    query, similarity, place = told.nearest[0]
-    nearest = f"its nearest query is {query + 1} (similarity {similarity:.2f}), to which it is number {place:,}"
-    if state == "pinned":
-        return f"Pinned by hand; {nearest}."
-    if state == "banned":
-        return f"Banned by hand; {nearest}."
-    if rank is None:
-        return f"Not picked: {nearest} of {len(view.pool_ids):,}, and the budget was spent on nearer ones."
-    if told.picked_by is None:
-        return f"Picked as number {rank} of {len(view.subset):,}; {nearest}."
-    by = next(entry for entry in told.all_queries if entry[0] == told.picked_by)
-    return (
-        f"Picked as number {rank} of {len(view.subset):,} on the turn of query {by[0] + 1} "
-        f"(similarity {by[1]:.2f}), to which it is number {by[2]:,}."
+    pool = ws.dataset(project_id, "pool")
+    if pool is None:
+        raise WorkspaceError("there is no pool yet that decisions could be about; load one on the Data page first")
+    return ws.merge_overrides(
+        project_id, overrides.from_jsonl(text, author), rows_of(ws.root, pool.key).position, favour
     )

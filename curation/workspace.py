@@ -12,7 +12,7 @@ import os
 import re
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +22,7 @@ from curation.artefacts import content_key
 from curation.datasets import DatasetStore
 from curation.errors import WorkspaceError
 from curation.features_store import FeatureStore
-from curation.overrides import ACTIONS, OverrideState, replay
+from curation.overrides import ACTIONS, Decision, Entry, Merge, OverrideState, merge, replay
 from curation.tables import Experiment, OverrideEntry, Project, SavedSelection
 
 __all__ = ["Workspace", "content_key"]
@@ -140,21 +140,31 @@ class Workspace(DatasetStore):
         with self.write() as session:
             _project(session, project_id)
             log = _log(session, project_id)
-            step = log[-1].step + 1 if log else 1
-            new = [
-                OverrideEntry(
-                    project_id=project_id,
-                    seq=len(log) + i,
-                    step=step,
-                    action=action,
-                    row_id=row_id,
-                    text=text,
-                    author=author,
-                )
-                for i, row_id in enumerate(ids, start=1)
-            ]
-            session.add_all(new)
+            new = _append(session, project_id, log, [Decision(0, action, row_id, text, author) for row_id in ids])
         return replay([*log, *new])
+
+    def merge_overrides(
+        self, project_id: str, decisions: Sequence[Decision], known: Collection[str], favour: Collection[str] = ()
+    ) -> Merge:
+        """Take over what stands in another log, as one act that one undo takes back; authors and times stay theirs.
+
+        Parameters
+        ----------
+        project_id : str
+            Project.
+        decisions : sequence of Decision
+            The other log, as `overrides.from_jsonl` reads it.
+        known : collection of str
+            Ids of the pool's rows; decisions about others are listed, not taken over.
+        favour : collection of str
+            Rows on which the other log wins; on all others what was decided here stands.
+        """
+        with self.write() as session:
+            _project(session, project_id)
+            log = _log(session, project_id)
+            told, lines = merge(log, decisions, known, favour)
+            _append(session, project_id, log, lines)
+        return told
 
     def overrides(self, project_id: str) -> OverrideState:
         """Return which rows of a project are pinned, banned and noted."""
@@ -248,3 +258,25 @@ def _touch(project: Project) -> None:
 def _log(session: Session, project_id: str) -> list[OverrideEntry]:
     query = select(OverrideEntry).where(OverrideEntry.project_id == project_id).order_by(col(OverrideEntry.seq))
     return list(session.exec(query))
+
+
+def _append(
+    session: Session, project_id: str, log: Sequence[OverrideEntry], lines: Sequence[Entry]
+) -> list[OverrideEntry]:
+    """Write one act behind a log; a line without a time is of now."""
+    step = log[-1].step + 1 if log else 1
+    new = [
+        OverrideEntry(
+            project_id=project_id,
+            seq=len(log) + i,
+            step=step,
+            action=line.action,
+            row_id=line.row_id,
+            text=line.text,
+            author=line.author,
+            time=line.time or time.time(),
+        )
+        for i, line in enumerate(lines, start=1)
+    ]
+    session.add_all(new)
+    return new

@@ -8,10 +8,11 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from curation import diagnostics, selectors
-from curation.selectors import Overrides
 from curation.similarity import Features
 
 S = np.array([[0.9, 0.8, 0.1, 0.5, 0.2], [0.1, 0.2, 0.8, 0.5, 0.7]], dtype=np.float32)
@@ -94,6 +95,54 @@ def test_wasserstein_by_hand_and_against_matching() -> None:
     assert np.isnan(diagnostics.wasserstein(S, []))
 
 
+@given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 12))
+def test_no_subset_is_nearer_than_the_bounds(seed: int, n_queries: int, n_picks: int) -> None:
+    rng = np.random.default_rng(seed)
+    similarity = rng.uniform(-1, 1, size=(n_queries, 12))
+    eligible = np.sort(rng.permutation(12)[: max(n_picks, 8)])
+    nearest = diagnostics.nearest_bound(similarity, eligible)
+    moved = diagnostics.wasserstein_bound(similarity, n_picks, eligible)
+    for _ in range(10):
+        picks = rng.permutation(eligible)[:n_picks]
+        assert diagnostics.distance(similarity, picks) >= nearest - 1e-9
+        assert diagnostics.wasserstein(similarity, picks) >= moved - 1e-9
+    tops = np.unique([eligible[similarity[q, eligible].argmax()] for q in range(n_queries)])
+    assert diagnostics.distance(similarity, tops) == pytest.approx(nearest)
+
+
+def test_the_wasserstein_bound_is_reached_where_queries_do_not_compete() -> None:
+    similarity = np.array([[0.9, 0.7, 0.0, 0.1, 0.0], [0.0, 0.0, 0.8, 0.6, 0.1]])
+    every = np.arange(5)
+    assert diagnostics.wasserstein_bound(similarity, 4, every) == pytest.approx(0.25)
+    assert diagnostics.wasserstein(similarity, [0, 1, 2, 3]) == pytest.approx(0.25)
+    assert np.isnan(diagnostics.wasserstein_bound(similarity, 6, every))
+
+
+def test_distances_stand_beside_random_and_a_bound() -> None:
+    rng = np.random.default_rng(0)
+    one = np.ones(1, dtype=np.float32)
+    z, q = (rng.normal(size=(n, 8)) for n in (200, 6))
+    z, q = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (z, q))
+    features = [Features(x[:, None], one, tuple(map(str, range(len(x))))) for x in (z, q)]
+    picked = selectors.create("round_robin").select(q @ z.T, 20).indices
+    told = diagnostics.distances(
+        q @ z.T, picked, eligible=np.arange(200), discrepancy=lambda i: diagnostics.mmd(*features, i)
+    )
+    assert list(told) == ["mean_nearest", "wasserstein", "mmd"]
+    for name in ("mean_nearest", "wasserstein"):
+        assert told[name]["bound"] <= told[name]["value"] < told[name]["random"]
+    assert told["mmd"]["value"] < told["mmd"]["random"] and told["mmd"]["bound"] is None
+    assert json.loads(json.dumps(told)) == told
+    assert "mmd" not in diagnostics.distances(q @ z.T, picked, eligible=np.arange(200))
+
+
+def test_coverage_stands_beside_random_and_the_best_there_is() -> None:
+    told = diagnostics.covered(S, [1, 4], np.array([1, 2, 3, 4]))
+    np.testing.assert_allclose(told["value"], [0.8, 0.7], atol=1e-6)
+    np.testing.assert_allclose(told["bound"], [0.8, 0.8], atol=1e-6)
+    assert all(r <= b for r, b in zip(told["random"], told["bound"], strict=True))
+
+
 def test_mmd_equals_the_kernel_sums() -> None:
     rng = np.random.default_rng(0)
     weights = np.array([0.25, 0.75], dtype=np.float32)
@@ -124,38 +173,6 @@ def test_selection_is_nearer_than_random_in_every_distance() -> None:
     assert json.loads(json.dumps(told)) == told
 
 
-def test_explanation_of_a_pick() -> None:
-    subset = selectors.create("round_robin").select(S, 3)  # 0 by query 0, 2 by query 1, 1 by query 0
-    told = diagnostics.explain(S, subset, 1)
-    assert (told.picked_by, told.turn, told.lost_to) == (0, 2, None)
-    assert [(q, place) for q, _, place in told.all_queries] == [(0, 2), (1, 4)]
-    assert told.nearest[0][1] == pytest.approx(0.8)
-    # had it been banned, query 0 would have taken 3; with 3 banned too, 4
-    assert told.next_best == 3
-    assert selectors.create("round_robin").select(S, 3, Overrides(banned=(1,))).indices.tolist() == [0, 2, 3]
-    assert diagnostics.explain(S, subset, 1, banned=(3,)).next_best == 4
-
-
-def test_explanation_of_a_candidate_left_out() -> None:
-    subset = selectors.create("round_robin").select(S, 3)
-    told = diagnostics.explain(S, subset, 4, n=1)
-    assert (told.picked_by, told.turn, told.next_best) == (None, None, None)
-    assert told.nearest == [told.all_queries[0]]
-    assert told.nearest[0][0] == 1 and told.nearest[0][2] == 2
-    assert told.lost_to == 2
-
-
-def test_explanation_of_a_pin_and_of_ties() -> None:
-    subset = selectors.create("round_robin").select(S, 2, Overrides(pinned=(4,)))
-    told = diagnostics.explain(S, subset, 4)
-    assert (told.picked_by, told.turn) == (None, None)
-    flat = np.zeros((1, 3))
-    places = [
-        diagnostics.explain(flat, selectors.create("round_robin").select(flat, 1), i).nearest[0][2] for i in range(3)
-    ]
-    assert places == [1, 2, 3]
-
-
 def test_quick_enough_to_follow_a_slider() -> None:
     similarity = np.random.default_rng(0).normal(size=(16, 6000)).astype(np.float32)
     subset = selectors.create("round_robin").select(similarity, 500)
@@ -163,6 +180,5 @@ def test_quick_enough_to_follow_a_slider() -> None:
     for _ in range(3):
         start = time.perf_counter()
         diagnostics.summary(similarity, subset.indices)
-        diagnostics.explain(similarity, subset, 17)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.3

@@ -104,3 +104,14 @@ def test_features_of_two_representations_are_refused() -> None:
 def test_features_check_their_shape() -> None:
     with pytest.raises(SelectionError, match=r"features of shape \(2, 1, 3\) with 1 ids and 1 weights"):
         Features(np.zeros((2, 1, 3)), np.ones(1, np.float32), ("a",))
+
+
+def test_narrowed_sparse_features_keep_inner_products() -> None:
+    pool = features(30, 1, 4_000, 0, "p")
+    sparse = Features(csr_matrix(pool.values[:, 0]), pool.weights, pool.ids)
+    narrow, dense = sparse.narrowed(512), sparse.dense()
+    assert narrow.shape == (30, 512) and narrow.dtype == np.float32
+    np.testing.assert_allclose(narrow @ narrow.T, dense @ dense.T, atol=0.25)
+    assert np.abs(narrow @ narrow.T - dense @ dense.T).mean() < 0.05
+    np.testing.assert_array_equal(narrow, sparse.narrowed(512))
+    np.testing.assert_array_equal(sparse.narrowed(4_000), dense)

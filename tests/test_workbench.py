@@ -7,11 +7,12 @@ import json
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curation import comparison, export, jobs, pipeline, tasks, workbench
 from curation.config import BudgetConfig, DatasetConfig, RepresentationConfig, RunConfig, SelectionConfig, read_config
-from curation.errors import ConfigError, JobError, SelectionError, WorkspaceError
+from curation.errors import ConfigError, DataError, JobError, SelectionError, WorkspaceError
 from curation.workspace import Workspace
 
 
@@ -128,6 +129,39 @@ def test_saved_selections_are_versions_and_compare(workspace: Workspace, project
     assert len(told.both) + len(told.only_a) == 6 and len(told.both) + len(told.only_b) == 6
     assert told.jaccard == len(told.both) / len({*a.ids, *b.ids})
     assert told.coverage_a.shape == (2,)
+    assert comparison.parent_of(workspace, first) is None
+    parent = comparison.parent_of(workspace, second)
+    assert parent is not None and (parent.name, parent.version) == ("mine", 1)
+    entered, left = comparison.diff(b, a)
+    assert (set(entered), set(left)) == (set(told.only_b), set(told.only_a))
+    assert a.ids == tuple(comparison.open_saved(workspace, first).table["id"])  # version 2 overwrote nothing
+
+
+def test_overlaps_are_of_the_first_picks(workspace: Workspace, project: str) -> None:
+    now = comparison.as_saved(workspace, workbench.view(workspace, project))
+    chosen = SelectionConfig(selector="random", budget=BudgetConfig(examples=15))
+    other = comparison.as_saved(workspace, workbench.view(workspace, project, selection=chosen))
+    told = comparison.overlaps([now, other, now])
+    assert told.budgets == [10, 15] and told.jaccard.shape == (2, 3, 3)
+    for k, budget in enumerate(told.budgets):
+        a, b = set(now.ids[:budget]), set(other.ids[:budget])
+        assert told.jaccard[k, 0, 1] == told.jaccard[k, 1, 0] == len(a & b) / len(a | b)
+    assert (told.jaccard[:, 0, 2] == 1).all() and (np.diagonal(told.jaccard, axis1=1, axis2=2) == 1).all()
+    assert comparison.overlaps([now, other], [3]).budgets == [3]
+
+
+def test_what_one_person_decided_stands_beside_what_nobody_did(workspace: Workspace, project: str) -> None:
+    before = workbench.view(workspace, project)
+    ids = [before.pool_ids[i] for i in before.subset.indices]
+    workspace.override(project, "ban", ids[0], author="Ada")
+    workspace.override(project, "ban", ids[1], author="Bo")
+    view = workbench.view(workspace, project)
+    entered, left = workbench.moved(before, view)
+    assert set(left) == {ids[0], ids[1]} and len(entered) == 2 and not set(entered) & set(ids)
+    assert comparison.authors(workspace, project) == ["Ada", "Bo"]
+    assert comparison.decided_by(workspace, view, None).ids == tuple(ids)
+    ada = comparison.decided_by(workspace, view, "Ada")
+    assert ids[0] not in ada.ids and ids[1] in ada.ids and ada.name == "decided by Ada"
 
 
 def test_an_export_replays_to_the_same_bytes(workspace: Workspace, project: str, tmp_path: Path) -> None:
@@ -150,6 +184,43 @@ def test_an_export_replays_to_the_same_bytes(workspace: Workspace, project: str,
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkspaceError, match="expected a folder"):
         export.write(workspace, bundle, tmp_path / "file")
+
+
+def test_decisions_cross_to_another_persons_workspace(workspace: Workspace, project: str) -> None:
+    ids = workbench.view(workspace, project).pool_ids
+    workspace.override(project, "pin", ids[:2], author="Ada")
+    workspace.override(project, "note", ids[1], text="look", author="Ada")
+    file = export.overrides_jsonl(workspace, project) + json.dumps({"action": "ban", "row_id": "gone"}) + "\n"
+    for action, count in (("undo", 2), ("ban", 1)):
+        for _ in range(count):
+            workspace.override(project, action, ids[0] if action == "ban" else "", author="Bo")
+    told = workbench.import_overrides(workspace, project, file, "Cy")
+    state = workspace.overrides(project)
+    assert (state.pinned, state.banned, state.notes) == ((ids[1],), (ids[0],), {ids[1]: "look"})
+    assert (told.applied, told.unknown) == (2, ["gone"])
+    assert [(c.row_id, c.sentence) for c in told.conflicts] == [
+        (ids[0], "Bo banned it here, Ada pinned it in the file")
+    ]
+    assert [e.author for e in workspace.override_log(project)[-2:]] == ["Ada", "Ada"]
+    workbench.import_overrides(workspace, project, file, favour=[ids[0]])
+    assert workspace.overrides(project).pinned == (ids[1], ids[0])
+    for _ in range(2):  # each import was one act
+        workspace.override(project, "undo")
+    assert workspace.overrides(project).pinned == () and workspace.overrides(project).banned == (ids[0],)
+    with pytest.raises(DataError, match="line 1 of the decisions is not JSON"):
+        workbench.import_overrides(workspace, project, "pin everything")
+    with pytest.raises(WorkspaceError, match="no pool yet that decisions could be about"):
+        workbench.import_overrides(workspace, workspace.create_project("Empty").id, file)
+
+
+def test_undo_survives_a_restart_and_has_no_limit(workspace: Workspace, project: str) -> None:
+    ids = workbench.view(workspace, project).pool_ids
+    for row in ids[:20]:
+        workspace.override(project, "ban", row)
+    again = Workspace(workspace.root)
+    for left in range(19, -1, -1):
+        assert again.override(project, "undo").banned == tuple(ids[:left])
+    assert len(Workspace(workspace.root).override(project, "redo").banned) == 1
 
 
 def test_a_job_is_settled_before_it_waits(workspace: Workspace, project: str) -> None:

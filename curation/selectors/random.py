@@ -10,21 +10,24 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from curation.selectors.base import Pick, Problem, Selector
+from curation.selectors.base import Picks, Problem, Selector
 
 
 class Random(Selector):
     """Draw candidates at random, every one as likely."""
 
     reason = "drawn at random"
+    blind = True
+    ranking = True
 
     def order(
         self,
         problem: Problem,
         blocked: npt.NDArray[np.bool_],  # noqa: ARG002
         pinned: npt.NDArray[np.int64],  # noqa: ARG002
+        budget: int,  # noqa: ARG002
         seed: int,
-    ) -> Iterator[Pick]:
+    ) -> Iterator[Picks]:
         """Yield a random permutation of the pool."""
-        for i in np.random.default_rng(seed).permutation(problem.n_pool).tolist():
-            yield Pick(i, -1, float(problem.similarity[:, i].max()))
+        drawn = np.random.default_rng(seed).permutation(problem.n_pool)
+        yield Picks.of(drawn, -1, problem.nearest[drawn])

@@ -1,0 +1,374 @@
+"""Why one candidate is in a subset or not, and what would have to change: said by asking the selector itself.
+
+Whatever is claimed can be tried. For rankings and for round robin the selector is simply asked again with a row banned
+or freed, which costs milliseconds since rankings are kept. For set selectors (`Selector.gains`) that would take
+seconds, so their own rule is evaluated on one turn, for all candidates: who would have had the turn of a pick, and who
+stands before a candidate on the last turn. Arrays only; names and words for pages are made from it here too. Left out:
+what follows after the turn of a banned pick where the selector goes by the set as it grows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.errors import SelectionError
+from curation.selectors import Budget, Overrides, Problem, Selector, Subset
+from curation.selectors.greedy import Gains, greedy
+
+_FEW = 32  # picks from which bounds on what candidates add are taken
+_MANY = 2_000  # candidates before another from which on they are not named one by one
+_ROUNDING = 1e-5  # of a cosine
+
+Nearness = tuple[int, float, int]  # query, similarity, the candidate's place in that query's ranking from 1
+
+
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """A subset with all that made it, so that the same question can be asked in other circumstances.
+
+    Parameters
+    ----------
+    selector, problem, budget, overrides, seed, quotas, minimum_similarity, minimum_score
+        What `Selector.select` was given.
+    subset : Subset
+        What it gave.
+    """
+
+    selector: Selector
+    problem: Problem
+    budget: Budget
+    overrides: Overrides
+    subset: Subset
+    seed: int = 0
+    quotas: Mapping[str, int] = field(default_factory=dict)
+    minimum_similarity: float | None = None
+    minimum_score: float | None = None
+
+    def again(self, *, ban: Sequence[int] = (), free: int | None = None) -> Subset:
+        """Select once more, with some candidates banned as well, or one neither pinned nor banned."""
+        left = {free, *ban}
+        overrides = Overrides(
+            pinned=tuple(i for i in self.overrides.pinned if i not in left),
+            banned=(*(i for i in self.overrides.banned if i not in left), *ban),
+        )
+        return self.selector.select(
+            self.problem,
+            self.budget,
+            overrides,
+            self.seed,
+            quotas=self.quotas,
+            minimum_similarity=self.minimum_similarity,
+            minimum_score=self.minimum_score,
+        )
+
+    def try_again(self, *, ban: Sequence[int] = (), free: int | None = None) -> Subset | None:
+        """Select once more; None where too few candidates are left for it."""
+        try:
+            return self.again(ban=ban, free=free)
+        except SelectionError:
+            return None
+
+    @cached_property
+    def below(self) -> npt.NDArray[np.bool_]:
+        """Which candidates are below a minimum, (n_pool,)."""
+        below = np.zeros(self.problem.n_pool, dtype=np.bool_)
+        if self.minimum_similarity is not None:
+            below |= self.problem.nearest < self.minimum_similarity
+        if self.minimum_score is not None and self.problem.scores is not None:
+            below |= ~(np.asarray(self.problem.scores) >= self.minimum_score)
+        return below
+
+    @cached_property
+    def blocked(self) -> npt.NDArray[np.bool_]:
+        """Which candidates an ordering does not bring: pinned, banned, below a minimum; (n_pool,)."""
+        blocked = self.below.copy()
+        blocked[list(self.overrides.pinned)] = True
+        blocked[list(self.overrides.banned)] = True
+        return blocked
+
+    @cached_property
+    def place(self) -> npt.NDArray[np.int64]:
+        """Place of each candidate among the picks from 0, −1 where it is not picked, (n_pool,)."""
+        place = np.full(self.problem.n_pool, -1, dtype=np.int64)
+        place[self.subset.indices] = np.arange(len(self.subset))
+        return place
+
+    @cached_property
+    def ordering(self) -> npt.NDArray[np.int64]:
+        """Turn of each candidate from 0 were there no budget and no quota, −1 for blocked ones, (n_pool,)."""
+        turn = np.full(self.problem.n_pool, -1, dtype=np.int64)
+        whole = self._walked(int(np.count_nonzero(~self.blocked)))
+        turn[whole] = np.arange(len(whole))
+        return turn
+
+    @cached_property
+    def last_turn(self) -> int:
+        """Turn of the last pick; −1 where all picks are pinned."""
+        return int(self.subset.turns.max(initial=-1))
+
+    @cached_property
+    def walked(self) -> npt.NDArray[np.int64]:
+        """The candidates that had a turn up to the last pick, taken or skipped, in order."""
+        if not self.quotas and self.budget.tokens is None:
+            return self.subset.indices[len(self.overrides.pinned) :]
+        return self._walked(self.last_turn + 1)
+
+    def _walked(self, turns: int) -> npt.NDArray[np.int64]:
+        n_pins = len(self.overrides.pinned)
+        plain = dataclasses.replace(self, quotas={}, budget=Budget(examples=n_pins + turns))
+        return plain.again().indices[n_pins:]
+
+    def rule(self, turn: int, ban: Sequence[int] = ()) -> Gains:
+        """What a set selector goes by on a turn, with bounds as close as one look at all candidates makes them."""
+        before = np.concatenate([np.array(self.overrides.pinned, dtype=np.int64), self.walked[:turn]])
+        blocked = self.blocked.copy()
+        blocked[list(ban)] = True
+        few = before[:: max(1, len(before) // _FEW)]
+        rule = self._gains(blocked, few)
+        rest = before[~np.isin(before, few)] if rule.falls else before
+        if not rule.falls:
+            rule = self._gains(blocked, before)
+        free = np.flatnonzero(rule.bound > -np.inf)
+        rule.bound[free] = rule.exact(free)
+        if rule.falls and len(rest):
+            rule.take(rest)
+            rule.bound[rest] = -np.inf
+        return rule
+
+    def _gains(self, blocked: npt.NDArray[np.bool_], taken: npt.NDArray[np.int64]) -> Gains:
+        size = self.budget.examples
+        if size is None:
+            mean = float(np.mean(self.problem.costs)) if self.problem.costs is not None else 1.0
+            size = math.ceil((self.budget.tokens or 0) / mean) if mean else self.problem.n_pool
+        rule = self.selector.gains(self.problem, blocked, taken, size)
+        assert rule is not None
+        rule.bound[taken] = -np.inf
+        return rule
+
+    def room(self, turn: int) -> npt.NDArray[np.bool_]:
+        """Which candidates' source and length fit beside what was picked before a turn, (n_pool,)."""
+        before = self.subset.indices[self.subset.turns < turn]
+        fits = np.ones(self.problem.n_pool, dtype=np.bool_)
+        if self.quotas:
+            names = np.asarray(self.problem.source_names)
+            for source, most in self.quotas.items():
+                if np.count_nonzero(names[before] == source) >= most:
+                    fits &= names != source
+        if self.budget.tokens is not None and self.problem.costs is not None:
+            costs = np.asarray(self.problem.costs)
+            fits &= costs <= self.budget.tokens - int(costs[before].sum())
+        return fits
+
+    @property
+    def by_set(self) -> bool:
+        """Whether a pick depends on the picks before it, so that to select again is dear."""
+        return type(self.selector).gains is not Selector.gains
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a candidate is in a subset or not.
+
+    Attributes
+    ----------
+    index : int
+        The candidate.
+    nearest : list of (int, float, int)
+        Query, similarity, and the candidate's place in that query's ranking from 1; nearest query first.
+    turn : int or None
+        The turn in which it was taken, from 0; of one left out the turn in which it would be were the budget large
+        enough, None where that is not known.
+    picked_by : int or None
+        The query that took it; None if it was not picked, or by no single query.
+    barrier : str
+        What keeps it out: ``banned``, ``minimum``, ``quota``, ``tokens``, ``pins`` that take the whole budget, or
+        ``others`` that are before it; empty where it is in.
+    blockers : tuple of int
+        Candidates which, were they all banned, would let it in; the one it came nearest to displacing first. Empty
+        where it is in, or where no such set is known.
+    beside : int or None
+        The query on whose last turn it came nearest to being taken.
+    runner_up : int or None
+        Of a pick: the candidate that would have had its turn.
+    replacement : int or None
+        Of a pick: the candidate that would come in were it banned (or, where pinned, let go); None where none would,
+        or where what follows would have to be selected anew.
+    """
+
+    index: int
+    nearest: list[Nearness]
+    turn: int | None = None
+    picked_by: int | None = None
+    barrier: str = ""
+    blockers: tuple[int, ...] = ()
+    beside: int | None = None
+    runner_up: int | None = None
+    replacement: int | None = None
+
+
+def explain(selected: Selected, index: int) -> Explanation:
+    """Say why candidate `index` was picked or not."""
+    nearest = nearness(selected.problem.similarity, index)
+    if selected.place[index] >= 0:
+        return _explain_pick(selected, index, nearest)
+    return _explain_left_out(selected, index, nearest)
+
+
+def nearness(similarity: npt.NDArray[np.floating], index: int) -> list[Nearness]:
+    """Return each query's similarity to a candidate and its place in that query's ranking, nearest query first."""
+    own = np.asarray(similarity[:, index], dtype=similarity.dtype)  # (n_queries,)
+    before = (similarity > own[:, None]).sum(axis=1) + (similarity[:, :index] == own[:, None]).sum(axis=1)
+    order = np.argsort(-own.astype(np.float64), kind="stable")
+    return [(int(q), float(own[q]), int(before[q]) + 1) for q in order]
+
+
+def _explain_pick(selected: Selected, index: int, nearest: list[Nearness]) -> Explanation:
+    subset, place = selected.subset, int(selected.place[index])
+    turn, query = int(subset.turns[place]), int(subset.query[place])
+    told = Explanation(index, nearest, turn if turn >= 0 else None, query if query >= 0 else None)
+    if selected.by_set:
+        runner_up = _next_in_set(selected, [index], turn) if turn >= 0 else None
+        comes_in = runner_up is not None and selected.place[runner_up] < 0
+        return dataclasses.replace(told, runner_up=runner_up, replacement=runner_up if comes_in else None)
+    other = selected.try_again(ban=[index]) if turn >= 0 else selected.try_again(free=index)
+    if other is None:
+        return told
+    entered = [int(i) for i in other.indices if selected.place[i] < 0]
+    runner_up = int(other.indices[place]) if turn >= 0 and place < len(other) else None
+    return dataclasses.replace(told, runner_up=runner_up, replacement=entered[0] if entered else None)
+
+
+def _next_in_set(selected: Selected, ban: Sequence[int], turn: int) -> int | None:
+    """Who would have a set selector's turn were some rows banned; None where that would change earlier turns."""
+    if not _undisturbed(selected, ban, turn):
+        return None
+    fits = selected.room(turn)
+    return next((row for row, _ in greedy(selected.rule(turn, ban)) if fits[row]), None)
+
+
+def _undisturbed(selected: Selected, ban: Sequence[int], turn: int) -> bool:
+    """Whether the picks before a turn stay when some rows are banned.
+
+    They do but for k-center, which considers as many candidates more, each of which may be far enough to come first.
+    """
+    if selected.selector.prefix_consistent:
+        return True
+    if selected.quotas or selected.budget.tokens is not None:
+        return False
+    blocked = selected.blocked.copy()
+    nobody = np.zeros(0, dtype=np.int64)
+    before = selected._gains(blocked, nobody).bound > -np.inf
+    blocked[list(ban)] = True
+    new = np.flatnonzero((selected._gains(blocked, nobody).bound > -np.inf) & ~before)
+    n_pins = len(selected.overrides.pinned)
+    picks, scores = selected.subset.indices[: n_pins + turn], selected.subset.scores[: n_pins + turn]
+    if not (len(new) and len(picks)):
+        return True
+    vectors = selected.problem.vectors
+    far = 1 - np.maximum.accumulate(vectors[new] @ vectors[picks].T, axis=1)  # (new, picks): after that many picks
+    first = max(n_pins, 1)  # without pins, the first pick goes by nearness alone
+    return bool((far[:, first - 1 : -1] < scores[first:] - _ROUNDING).all())
+
+
+def _explain_left_out(selected: Selected, index: int, nearest: list[Nearness]) -> Explanation:
+    told = Explanation(index, nearest)
+    if index in selected.overrides.banned:
+        lifted = None if selected.by_set else selected.try_again(free=index)
+        turn = None if lifted is None or index not in lifted.indices else lifted.turns[lifted.indices == index][0]
+        return dataclasses.replace(told, barrier="banned", turn=None if turn is None else int(turn))
+    if selected.below[index]:
+        return dataclasses.replace(told, barrier="minimum")
+    if selected.last_turn < 0:
+        return dataclasses.replace(told, barrier="pins", blockers=())
+    turn = _turn_of(selected, index)
+    told = dataclasses.replace(told, turn=turn)
+    at = selected.last_turn if turn is None else min(turn, selected.last_turn)
+    if not selected.room(at)[index]:
+        short = dataclasses.replace(selected, quotas={}).room(at)[index]
+        return dataclasses.replace(
+            told,
+            barrier="quota" if short else "tokens",
+            blockers=_checked(selected, index, _of_its_source(selected, index, at)) if short else (),
+        )
+    if selected.by_set:
+        return dataclasses.replace(told, barrier="others", blockers=_before_in_set(selected, index))
+    if selected.selector.ranking:
+        ranks = selected.ordering
+        waiting = np.flatnonzero((ranks >= selected.last_turn) & (ranks < ranks[index]))
+        blockers = waiting[np.argsort(ranks[waiting])]
+        return dataclasses.replace(told, barrier="others", blockers=_checked(selected, index, blockers))
+    query, blockers = _before_in_turn(selected, index)
+    return dataclasses.replace(told, barrier="others", beside=query, blockers=_checked(selected, index, blockers))
+
+
+def _turn_of(selected: Selected, index: int) -> int | None:
+    """Turn in which a candidate was passed over, or would be taken were the budget larger; None if not known."""
+    if selected.by_set:
+        had = np.flatnonzero(selected.walked == index)
+        return int(had[0]) if len(had) and selected.selector.prefix_consistent else None
+    return int(selected.ordering[index])
+
+
+def _checked(selected: Selected, index: int, blockers: npt.NDArray[np.int64]) -> tuple[int, ...]:
+    """The blockers, where banning them is seen to let the candidate in; none where quotas or lengths get in between."""
+    rows = tuple(int(i) for i in blockers)
+    if not selected.quotas and selected.budget.tokens is None:
+        return rows
+    if selected.by_set:
+        return ()
+    other = selected.try_again(ban=rows)
+    return rows if other is not None and index in other.indices else ()
+
+
+def _of_its_source(selected: Selected, index: int, turn: int) -> npt.NDArray[np.int64]:
+    """The last pick of a candidate's source before a turn, and those of it that were passed over since."""
+    names = selected.problem.source_names
+    walked = selected.walked[:turn].tolist()
+    own = [i for i in walked if names[i] == names[index]]
+    last = max((n for n, i in enumerate(own) if selected.place[i] >= 0), default=len(own))
+    return np.array(own[last:], dtype=np.int64)
+
+
+def _before_in_turn(selected: Selected, index: int) -> tuple[int | None, npt.NDArray[np.int64]]:
+    """The query on whose last turn a candidate came nearest to being taken, and who was before it then."""
+    similarity, subset = selected.problem.similarity, selected.subset
+    turn = np.where(selected.blocked, -1, np.iinfo(np.int64).max)
+    turn[selected.walked] = np.arange(len(selected.walked))
+    last = np.full(len(similarity), -1, dtype=np.int64)
+    np.maximum.at(last, subset.query[subset.query >= 0], subset.turns[subset.query >= 0])
+    own = similarity[:, index, None]
+    nearer = similarity > own  # (n_queries, n_pool)
+    nearer[:, :index] |= similarity[:, :index] == own
+    nearer &= turn >= last[:, None]
+    counts = np.where(last >= 0, nearer.sum(axis=1), np.iinfo(np.int64).max)
+    query = int(counts.argmin())
+    if last[query] < 0:
+        return None, np.zeros(0, dtype=np.int64)
+    rows = np.flatnonzero(nearer[query])
+    return query, rows[np.lexsort((rows, turn[rows]))]
+
+
+def _before_in_set(selected: Selected, index: int) -> tuple[int, ...]:
+    """Who a set selector prefers to a candidate on its last turn, its last pick first; none where they are too many."""
+    rule = selected.rule(selected.last_turn)
+    if not rule.bound[index] > -np.inf:
+        return ()  # k-center does not consider it
+    own = rule.exact(np.array([index]))[0]
+    rows = np.flatnonzero(rule.bound >= own)
+    if len(rows) > _MANY or selected.quotas or selected.budget.tokens is not None:
+        return ()
+    values = rule.exact(rows)
+    before = rows[(values > own) | ((values == own) & (rows < index))]
+    # banning others lets k-center consider further ones
+    sure = selected.selector.prefix_consistent
+    if not sure and _next_in_set(selected, before.tolist(), selected.last_turn) != index:
+        return ()
+    last = int(selected.subset.indices[-1])
+    return (last, *(int(i) for i in before if i != last))

@@ -1,0 +1,228 @@
+"""What a selector chooses from, how much it may take, and the decisions by hand that it obeys.
+
+A `Problem` is checked once, when it is built, and keeps what many selections of it share: each candidate's nearest
+similarity, the vectors in which candidates are compared with each other, and the orderings found so far.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.errors import SelectionError
+from curation.selectors.ranking import by_columns
+from curation.similarity import Features
+
+WIDEST = 512  # dimensions in which candidates are compared with each other
+MOST_BYTES = 2**29  # of these vectors: above a quarter of a million candidates they become narrower still
+_KEPT = 8  # orderings a problem keeps
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much may be picked: a number of `examples`, or a number of `tokens` (of the candidates' costs)."""
+
+    examples: int | None = None
+    tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.examples is None) == (self.tokens is None):
+            raise SelectionError(
+                f"the budget has examples={self.examples} and tokens={self.tokens}, expected exactly one of the two"
+            )
+        if (self.examples or 0) < 0 or (self.tokens or 0) < 0:
+            raise SelectionError(f"the budget is {self.examples or self.tokens}, expected at least 0")
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Decisions by hand, as candidate indices: `pinned` must be in (in this order), `banned` must stay out."""
+
+    pinned: tuple[int, ...] = ()
+    banned: tuple[int, ...] = ()
+
+
+class _Kept:
+    """The few things asked for last, by key."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        with self._lock:
+            found = self._found.pop(key, None) or make()
+            self._found[key] = found
+            if len(self._found) > _KEPT:
+                self._found.popitem(last=False)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What a selector chooses from.
+
+    Parameters
+    ----------
+    similarity : array of shape (n_queries, n_pool)
+        Higher is nearer; finite; taken as float32, without a copy where it is that already.
+    pool_features : Features, optional
+        For selectors that compare candidates with each other.
+    query_groups : sequence of str, length n_queries, optional
+        Subtask of each query.
+    sources : sequence of str, length n_pool, optional
+        Source of each candidate; None counts as "unknown".
+    scores : array of shape (n_pool,), optional
+        Query-free quality of each candidate; NaN where it is not known.
+    costs : array of shape (n_pool,), optional
+        Tokens of each candidate; needed for a budget in tokens.
+
+    Attributes
+    ----------
+    nearest : float32 array (n_pool,)
+        Each candidate's similarity to the query it is nearest to.
+
+    Raises
+    ------
+    SelectionError
+        If the pool or query set is empty, a value is not finite, or lengths differ.
+    """
+
+    similarity: npt.NDArray[np.floating]
+    pool_features: Features | None = None
+    query_groups: Sequence[str | None] | None = None
+    sources: Sequence[str | None] | None = None
+    scores: npt.NDArray[np.floating] | None = None
+    costs: npt.NDArray[np.integer] | None = None
+    nearest: npt.NDArray[np.float32] = field(init=False, repr=False)
+    kept: _Kept = field(init=False, repr=False, default_factory=_Kept)
+
+    def __post_init__(self) -> None:
+        given = np.asarray(self.similarity)
+        if given.ndim != 2 or given.dtype.kind not in "fiu":
+            raise SelectionError(
+                f"similarity has shape {given.shape} and type {given.dtype}, expected numbers of shape "
+                "(n_queries, n_pool)"
+            )
+        if 0 in given.shape:
+            empty = "query set" if given.shape[0] == 0 else "pool"
+            raise SelectionError(f"the {empty} is empty; load at least one row")
+        with np.errstate(over="ignore"):  # what is too large for float32 is refused below
+            similarity = np.ascontiguousarray(given, dtype=np.float32)
+        highest, lowest = (np.empty(similarity.shape[1], dtype=np.float32) for _ in range(2))
+
+        def look(columns: slice) -> None:
+            similarity[:, columns].max(axis=0, out=highest[columns])
+            similarity[:, columns].min(axis=0, out=lowest[columns])
+
+        by_columns(similarity, look)
+        if not (np.isfinite(highest).all() and np.isfinite(lowest).all()):
+            query, candidate = (int(i) for i in np.argwhere(~np.isfinite(similarity))[0])
+            raise SelectionError(
+                f"similarity of query {query} to candidate {candidate} is {similarity[query, candidate]}, expected "
+                "finite numbers; compute the features of that row again"
+            )
+        object.__setattr__(self, "similarity", similarity)
+        object.__setattr__(self, "nearest", highest)
+        self._check_columns()
+
+    def _check_columns(self) -> None:
+        lengths = {"query_groups": self.n_queries, "sources": self.n_pool, "scores": self.n_pool, "costs": self.n_pool}
+        for name, expected in lengths.items():
+            column = getattr(self, name)
+            if column is not None and len(column) != expected:
+                raise SelectionError(f"{name} has {len(column)} entries, expected {expected}, one each")
+        if self.pool_features is not None and len(self.pool_features.ids) != self.n_pool:
+            raise SelectionError(f"pool_features has {len(self.pool_features.ids)} rows, expected {self.n_pool}")
+        if self.costs is not None and int(np.min(self.costs)) < 0:
+            raise SelectionError(f"costs holds {int(np.min(self.costs))}, expected token counts of at least 0")
+
+    def having(
+        self,
+        *,
+        costs: npt.NDArray[np.integer] | None = None,
+        scores: npt.NDArray[np.floating] | None = None,
+        vectors: npt.NDArray[np.float32] | None = None,
+    ) -> Problem:
+        """Return the problem with costs, scores or vectors of the same candidates; what is kept is shared.
+
+        No ordering depends on costs or scores; `vectors` are what `comparable` makes of the candidates' features.
+        """
+        made = copy.copy(self)
+        for name, column in (("costs", costs), ("scores", scores), ("vectors", vectors)):
+            if column is not None:
+                made.__dict__[name] = column
+        made._check_columns()
+        return made
+
+    @property
+    def n_queries(self) -> int:
+        """Number of queries."""
+        return int(self.similarity.shape[0])
+
+    @property
+    def n_pool(self) -> int:
+        """Number of candidates."""
+        return int(self.similarity.shape[1])
+
+    @cached_property
+    def nearest_query(self) -> npt.NDArray[np.int32]:
+        """The query that each candidate is nearest to, the lower one of equals, (n_pool,)."""
+        query = np.zeros(self.n_pool, dtype=np.int32)
+
+        def look(columns: slice) -> None:
+            for q in reversed(range(self.n_queries)):
+                np.copyto(query[columns], q, where=self.similarity[q, columns] == self.nearest[columns])
+
+        by_columns(self.similarity, look)
+        return query
+
+    @cached_property
+    def vectors(self) -> npt.NDArray[np.float32]:
+        """The candidates' features as `comparable` makes them, float32 (n_pool, d).
+
+        Raises
+        ------
+        SelectionError
+            If there are no features, or one is not finite.
+        """
+        if self.pool_features is None:
+            raise SelectionError(
+                "this selector compares candidates with each other and there are no features to compare; "
+                "give pool_features, or choose a selector that goes by similarity alone"
+            )
+        return comparable(self.pool_features)
+
+    @cached_property
+    def source_names(self) -> list[str]:
+        """Each candidate's source."""
+        if self.sources is None:
+            raise SelectionError("quotas are by source but the problem has no sources; give each candidate's source")
+        return [source or "unknown" for source in self.sources]
+
+
+def comparable(features: Features) -> npt.NDArray[np.float32]:
+    """Return features as rows whose dot product is their cosine, of unit length or zero, float32 (n, d), d ≤ 512.
+
+    Wider ones are projected (`Features.narrowed`), which changes a cosine by some 0.04.
+
+    Raises
+    ------
+    SelectionError
+        If a feature is not finite; the row is named.
+    """
+    vectors = features.narrowed(min(WIDEST, max(1, MOST_BYTES // (4 * len(features.ids)))))
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    if not np.isfinite(length).all():
+        name = features.ids[int(np.isfinite(length).argmin())]
+        raise SelectionError(f"the feature of candidate {name} is not finite; compute it again or ban the row")
+    vectors /= np.where(length > 0, length, 1).astype(np.float32)[:, None]
+    return vectors
