@@ -18,13 +18,13 @@ from streamlit.runtime.pages_manager import PagesManager
 from curation.errors import CurationError
 from curation.workspace import Workspace
 from pages import _jobs
-from pages._text import duration, number, plain, sentence, size
+from pages._text import duration, moment, number, plain, sentence, size
 
 if TYPE_CHECKING:
     from curation.data.rows import Example
     from curation.tables import Project
 
-__all__ = ["duration", "number", "plain", "sentence", "size"]
+__all__ = ["duration", "moment", "number", "plain", "sentence", "size"]
 
 ASSETS = Path(__file__).parent.parent / "assets"
 PAGES = {
