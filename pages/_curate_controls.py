@@ -1,4 +1,4 @@
-"""The Curate page's controls: representation, selector and its options, budget, save and export."""
+"""The Curate page's controls: representation, selector and its options, budget."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from curation import comparison, export, selectors
+from curation import selectors
 from curation.config import BudgetConfig
 from pages import _form, _link
 from pages import _shell as ui
 
 if TYPE_CHECKING:
     from curation.pipeline import Represented
-    from curation.views import View
 
 _LADDER = tuple(step * 10**power // 10 for power in range(8) for step in (10, 15, 20, 30, 50, 75))[1:]
 _TOKENS_AN_EXAMPLE = 100  # where the budget starts when its unit is changed
@@ -125,63 +124,3 @@ def _budget(n_pool: int) -> None:
         on_change=_guarded(unit),
         label_visibility="collapsed",
     )
-
-
-def keep(view: View) -> None:
-    """Draw the buttons that save and export the selection."""
-    ws, project = ui.workspace(), ui.project_id()
-    with st.popover("Save", icon=":material/bookmark_add:", type="primary", key=ui.key("save-selection")):
-        saved = ws.selections(project)
-        with st.form(ui.key("save"), border=False, enter_to_submit=True):
-            name = st.text_input("Name", value=saved[0].name if saved else "First selection", max_chars=60)
-            st.caption("A name used before gets its next version; nothing is overwritten.")
-            if st.form_submit_button("Save selection", type="primary"):
-                with ui.guard():
-                    made = comparison.save_selection(ws, view, name.strip(), ui.author())
-                    st.session_state["_toast"] = f"Saved {ui.plain(made.name)}, version {made.version}."
-                    st.rerun()
-    st.download_button(
-        "Export",
-        data=lambda: export.archive(ws, export.bundle(ws, project, view)),
-        file_name=f"winnow-{project}.zip",
-        mime="application/zip",
-        icon=":material/download:",
-        on_click="ignore",
-        help="The subset as JSONL and Parquet with ranks, reasons and overrides, a manifest, and the config that "
-        "`winnow run` replays.",
-    )
-
-
-def decisions(view_or_none: View | None) -> None:
-    """Draw undo and redo and, where nothing can be selected, the ways out of the decisions that forbid it."""
-    ws, project = ui.workspace(), ui.project_id()
-    state = ws.overrides(project)
-
-    def act(action: str, ids: tuple[str, ...] = ()) -> None:
-        with ui.guard():
-            ws.override(project, action, ids or "", author=ui.author())
-
-    st.button(
-        "Undo",
-        icon=":material/undo:",
-        key=ui.key("undo"),
-        shortcut="U",
-        type="tertiary",
-        disabled=not state.can_undo,
-        on_click=act,
-        args=("undo",),
-    )
-    st.button(
-        "Redo",
-        icon=":material/redo:",
-        key=ui.key("redo"),
-        shortcut="Shift+U",
-        type="tertiary",
-        disabled=not state.can_redo,
-        on_click=act,
-        args=("redo",),
-    )
-    if view_or_none is None:
-        for action, ids in (("unpin", state.pinned), ("unban", state.banned)):
-            if ids:
-                st.button(f"{action.capitalize()} all {len(ids):,}", on_click=act, args=(action, ids))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from curation import workbench
-from pages import _link
+from pages import _curate_table, _link
 from pages import _shell as ui
 
 if TYPE_CHECKING:
@@ -17,18 +17,21 @@ if TYPE_CHECKING:
 _NEAREST = 3
 
 
-def draw(view: View, row_id: str, query: int, height: int) -> None:
-    """Draw the pool row `row_id`; without one, the query at position `query`; without both, what to do."""
+def draw(view: View, row_id: str, query: int, height: int, inside: list[str] | None) -> None:
+    """Draw the pool row `row_id`; without one, the query at position `query`; without both, what to do.
+
+    `inside` are the rows of the lasso: the keys step through the table as it is.
+    """
     with st.container(border=True, height=height, gap="small", key="curate-detail"):
         if row_id in view.rows.position:
-            _row(view, workbench.detail(ui.workspace(), view, row_id))
+            _row(view, workbench.detail(ui.workspace(), view, row_id), inside)
         elif 0 <= query < len(view.query_ids):
             _query(view, query)
         else:
             st.markdown(":gray[Click a point of the map, or a cell of the table, to read an example whole.]")
 
 
-def _row(view: View, detail: Detail) -> None:
+def _row(view: View, detail: Detail, inside: list[str] | None) -> None:
     number = view.rows.position[detail.example.id] + 1
     parts = [
         f"row {number:,}",
@@ -37,7 +40,7 @@ def _row(view: View, detail: Detail) -> None:
     ]
     st.markdown(f"{ui.state_dot(detail.state)} :gray[· {' · '.join(parts)}]")
     st.markdown(ui.plain(detail.sentence))
-    _decide(detail)
+    _decide(view, detail, inside)
     if detail.note:
         by = f" :gray[— {ui.plain(detail.note_author)}]" if detail.note_author else ""
         st.markdown(f":material/sticky_note_2: {ui.plain(detail.note)}{by}")
@@ -56,12 +59,13 @@ def _row(view: View, detail: Detail) -> None:
     ui.conversation(detail.example)
 
 
-def _decide(detail: Detail) -> None:
-    """Pin, ban, note: one row of buttons, each with its key."""
+def _decide(view: View, detail: Detail, inside: list[str] | None) -> None:
+    """Pin, ban, note, and the rows before and after: one line of buttons, each with its key."""
     row = detail.example.id
 
     def act(action: str) -> None:
         with ui.guard():
+            _curate_table.remember(view, inside, row)
             ui.workspace().override(ui.project_id(), action, row, author=ui.author())
             _link.write(row=row)  # what was decided about stays in sight
 
@@ -87,6 +91,17 @@ def _decide(detail: Detail) -> None:
         )
         if st.button("Note", icon=":material/edit_note:", key=ui.key("note"), shortcut="N"):
             _note(row, detail.note)
+        for by, icon, key, said in ((-1, "arrow_upward", "K", "previous"), (1, "arrow_downward", "J", "next")):
+            st.button(
+                "",
+                icon=f":material/{icon}:",
+                key=ui.key(said),
+                shortcut=key,
+                type="tertiary",
+                on_click=_curate_table.step,
+                args=(view, inside, row, by),
+                help=f"The {said} row of the table, as it is filtered and sorted.",
+            )
 
 
 @st.dialog("Note")

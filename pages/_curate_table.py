@@ -1,4 +1,4 @@
-"""The Curate page's table: a page of rows at a time, filtered, sorted and searched on the server, and stepped through."""
+"""The Curate page's table: rows filtered, sorted and searched on the server, a page at a time, and stepped through."""
 
 from __future__ import annotations
 

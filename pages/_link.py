@@ -108,6 +108,11 @@ def choose(**changes: Any) -> None:
     write(at="", **_spelled(chosen))
 
 
+def open_selection(representation: str, chosen: SelectionConfig) -> None:
+    """Show a selection that the project was just given."""
+    write(at="", area="", representation=representation, **_spelled(chosen))
+
+
 def choose_representation(key: str) -> None:
     """Show another representation, and have the project remember it; a lasso of the old map goes."""
     workbench.change(ui.workspace(), ui.project_id(), active=key)

@@ -41,6 +41,6 @@ def size(n_bytes: float) -> str:
 
 
 def moment(seconds: float) -> str:
-    """Return a time, given in seconds since 1970, as people write it: ``21 Nov, 14:05``; the year where it is another."""
+    """Return a time, in seconds since 1970, as people write it: ``21 Nov, 14:05``; the year where it is another."""
     then, now = datetime.fromtimestamp(seconds), datetime.now()
     return f"{then.day} {then:%b}" + (f", {then:%H:%M}" if then.year == now.year else f" {then.year}")
