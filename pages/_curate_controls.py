@@ -60,10 +60,10 @@ def draw(available: list[Represented], n_pool: int) -> None:
 
 
 def _guarded(act: Callable[[], None]) -> Callable[[], None]:
-    """Return a widget's callback that shows a CurationError rather than a trace."""
+    """Return a widget's callback that keeps a CurationError to be shown, rather than a trace."""
 
     def callback() -> None:
-        with ui.guard():
+        with ui.acting():
             act()
 
     return callback

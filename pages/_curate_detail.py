@@ -64,7 +64,7 @@ def _decide(view: View, detail: Detail, inside: list[str] | None) -> None:
     row = detail.example.id
 
     def act(action: str) -> None:
-        with ui.guard():
+        with ui.acting():
             _curate_table.remember(view, inside, row)
             ui.workspace().override(ui.project_id(), action, row, author=ui.author())
             _link.write(row=row)  # what was decided about stays in sight
@@ -111,7 +111,7 @@ def _note(row: str, text: str) -> None:
     def save() -> None:
         written = str(st.session_state[f"note.{row}"]).strip()
         if written != text:
-            with ui.guard():
+            with ui.acting():
                 ui.workspace().override(ui.project_id(), "note", row, text=written, author=ui.author())
 
     if st.button("Save note", type="primary", on_click=save):

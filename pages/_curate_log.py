@@ -52,7 +52,7 @@ def draw() -> None:
 
 
 def _act(action: str, ids: tuple[str, ...] = ()) -> None:
-    with ui.guard():
+    with ui.acting():
         ui.workspace().override(ui.project_id(), action, ids or "", author=ui.author())
 
 
@@ -98,7 +98,7 @@ def _files() -> None:
     merged: dict[str, Merge] = st.session_state.setdefault(ui.key("_decisions.merged"), {})
 
     def take(favour: tuple[str, ...] = ()) -> None:
-        with ui.guard():
+        with ui.acting():
             merged.clear()
             merged[file.file_id] = workbench.import_overrides(ws, project, file.getvalue(), file.name, favour=favour)
 

@@ -34,7 +34,7 @@ def draw(which: str, ids: Callable[[], list[str]]) -> None:
 
 
 def _decide(action: str, ids: Callable[[], list[str]], text: str = "") -> None:
-    with ui.guard():
+    with ui.acting():
         about = ids()
         ui.workspace().override(ui.project_id(), action, about, text=text, author=ui.author())
         said = f"{ui.number(len(about), 'row')} {_SAID[action]}. One undo takes it back."

@@ -85,12 +85,18 @@ def _one(saved: SavedSelection) -> None:
     ws = ui.workspace()
     name = f"{saved.name} v{saved.version}"
     parent = comparison.parent_of(ws, saved)
+
+    def open_it() -> None:
+        with ui.acting():
+            _link.open_selection(*comparison.restore(ws, saved, ui.author()))
+
     with st.container(horizontal=True, gap="small"):
         opened = st.button(
             f"Open {ui.plain(name)}",
             type="primary",
             icon=":material/folder_open:",
             key=ui.key("saved-open"),
+            on_click=open_it,
             help="Its representation, selector, budget, pins and bans become the present ones. One undo brings the "
             "pins and bans of now back; notes stay.",
         )
@@ -99,8 +105,6 @@ def _one(saved: SavedSelection) -> None:
             ask = {"project": ui.project_id(), "a": name, "b": with_what}
             st.switch_page("pages/compare.py", query_params=ask)
     if opened:
-        _link.open_selection(*comparison.restore(ws, saved, ui.author()))
-        st.session_state["_toast"] = f"Opened {ui.plain(name)}."
         st.rerun()
     if parent is None:
         st.caption("It was made from no saved selection.")
@@ -116,9 +120,9 @@ def _one(saved: SavedSelection) -> None:
     if moved:
         way = ["in"] * len(entered[:100]) + ["out"] * len(left[:100])
         st.dataframe(
-            {"": way, "Example": [r.text[:200].removeprefix("user: ") for r in rows]},
+            {"Moved": way, "Example": [r.text[:200].removeprefix("user: ") for r in rows]},
             hide_index=True,
             height=min(280, 38 + 35 * len(moved)),
-            column_config={"": st.column_config.TextColumn(width=50)},
+            column_config={"Moved": st.column_config.TextColumn(width=60)},
             key=ui.key("saved-moved"),
         )

@@ -134,6 +134,21 @@ def guard() -> Iterator[None]:
         st.error(sentence(error), icon=":material/error:")
 
 
+@contextmanager
+def acting() -> Iterator[None]:
+    """Keep a CurationError that is raised inside for `refused`: what a callback draws itself has no place on a page."""
+    try:
+        yield
+    except CurationError as error:
+        st.session_state["_refused"] = sentence(error)
+
+
+def refused() -> None:
+    """Show why the last act could not be done."""
+    if said := st.session_state.pop("_refused", ""):
+        st.error(said, icon=":material/error:")
+
+
 def page(title: str, lead: str = "") -> None:
     """Head the page: its title, and one sentence that says what one does here."""
     through_app()

@@ -52,6 +52,7 @@ def _body(available: list[Represented]) -> None:
         st.space("stretch")
         _curate_log.draw()
         kept = st.container(horizontal=True, gap="xsmall", width="content")
+    ui.refused()
     pool = ws.dataset(project, "pool")
     _curate_controls.draw(available, pool.n_rows if pool else 1)
     try:
