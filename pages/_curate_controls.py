@@ -10,7 +10,7 @@ import streamlit as st
 
 from curation import selectors
 from curation.config import BudgetConfig
-from pages import _form, _link
+from pages import _curate_options, _form, _link
 from pages import _shell as ui
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def names(available: list[Represented]) -> dict[str, str]:
     return told
 
 
-def draw(available: list[Represented], n_pool: int) -> None:
-    """Draw the row of controls."""
+def draw(available: list[Represented], pool: str, n_pool: int) -> None:
+    """Draw the row of controls; `pool` is the key of the pool, which has `n_pool` rows."""
     chosen = _link.selection()
     labels = names(available)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="curate-controls"):
@@ -53,10 +53,21 @@ def draw(available: list[Represented], n_pool: int) -> None:
             help="\n".join(f"- **{_form.label(n)}**: {selectors.REGISTRY.help(n)}" for n in known),
             width=170,
         )
-        with st.popover("", icon=":material/tune:", help="Options of the selector, and the seed"):
-            _options()
+        _curate_options.advice()
+        limits = len(chosen.quotas) + (chosen.minimum_similarity is not None)
+        with st.popover(
+            f"{limits}" if limits else "",
+            icon=":material/tune:",
+            help="Options of the selector, quotas by source, a minimum similarity",
+            key=ui.key("options"),
+        ):
+            _curate_options.draw(pool)
+            if not chosen.feedback:
+                _curate_options.feedback()
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="curate-budget"):
             _budget(n_pool)
+    if chosen.feedback:
+        _curate_options.feedback()
 
 
 def _guarded(act: Callable[[], None]) -> Callable[[], None]:
@@ -67,18 +78,6 @@ def _guarded(act: Callable[[], None]) -> Callable[[], None]:
             act()
 
     return callback
-
-
-def _options() -> None:
-    chosen = _link.selection()
-    with st.form(ui.key(f"options.{chosen.selector}"), border=False):
-        options = selectors.REGISTRY.config(chosen.selector)
-        values = _form.fields(options, chosen.options, f"selector.{chosen.selector}")
-        seed = st.number_input("Seed", 0, value=chosen.seed, help="Seed of selectors that draw at random.")
-        if st.form_submit_button("Apply"):
-            with ui.guard():
-                _link.choose(options=options.from_dict(values).to_dict(), seed=int(seed))
-                st.rerun(scope="fragment")
 
 
 def _budget(n_pool: int) -> None:

@@ -40,6 +40,7 @@ def _row(view: View, detail: Detail, inside: list[str] | None) -> None:
     ]
     st.markdown(f"{ui.state_dot(detail.state)} :gray[· {' · '.join(parts)}]")
     st.markdown(ui.plain(detail.sentence))
+    _linked(view, inside, [(ui.plain(s), row) for s, row in zip(detail.more, detail.rows, strict=False)], "why")
     _decide(view, detail, inside)
     if detail.note:
         by = f" :gray[— {ui.plain(detail.note_author)}]" if detail.note_author else ""
@@ -57,6 +58,29 @@ def _row(view: View, detail: Detail, inside: list[str] | None) -> None:
                 kwargs={"query": query + 1, "row": "", "at": ""},
             )
     ui.conversation(detail.example)
+    if detail.twins:
+        st.caption(f"Nearly the same as this one, {ui.number(len(detail.twins), 'row')}:")
+        table, _ = workbench.table(ui.workspace(), view, ids=detail.twins, limit=len(detail.twins))
+        told = zip(table["id"], table["state"], table["text"].str.removeprefix("user: "), strict=True)
+        _linked(view, inside, [(f"{ui.state_dot(state)} :gray[{ui.plain(t)}]", i) for i, state, t in told], "twin")
+
+
+def _linked(view: View, inside: list[str] | None, lines: list[tuple[str, str]], name: str) -> None:
+    """Draw lines of text, each of which leads to the row that it is about."""
+    if not lines:
+        return
+    with st.container(gap="xxsmall", key=f"curate-lines-{name}"):
+        for n, (said, row) in enumerate(lines):
+            st.button(
+                said,
+                key=ui.key(f"{name}.{n}"),
+                type="tertiary",
+                width="stretch",
+                wrap=name != "twin",
+                help="Click to read that row.",
+                on_click=_curate_table.read,
+                args=(view, inside, row),
+            )
 
 
 def _decide(view: View, detail: Detail, inside: list[str] | None) -> None:

@@ -9,29 +9,32 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from curation import workbench
-from pages import _curate_table, _link
+from pages import _curate_measures, _curate_table, _link
 from pages import _shell as ui
 
 if TYPE_CHECKING:
     import pandas as pd
+    from streamlit.delta_generator import DeltaGenerator
 
     from curation.views import View
 
 SHOWN = 100
+SOON = 1_000_000  # similarities up to which the stability of a ranking's picks is told without being asked for
 MEANING = (
     "Distance: mean over the queries of 1 − similarity to the nearest pick, beside random picks of the same number. "
-    "Redundancy: share of picks that no query can tell from another pick. "
-    "Uncovered: queries that random picks of the same number would likely serve better."
+    "Near-duplicates: share of picks that nearly repeat another pick. "
+    "Uncovered: queries that random picks of the same number would likely serve better. "
+    "Stability: share of the picks that would still be picked had other queries of the same kind been written."
 )
 
 
 def draw(view: View, inside: list[str] | None) -> Callable[[], None]:
-    """Draw the line; return what fills in the figures that take longer, to be called when all else is drawn."""
+    """Draw the line; return what fills in the figure that takes longer, to be called when all else is drawn."""
     told = view.summary
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="curate-summary"):
         near = (
             f" · distance **{told['distance']:.2f}** :gray[(random {told['random_distance']:.2f})]"
-            f" · redundancy **{told['redundancy']:.0%}**"
+            f" · near-duplicates **{told['redundancy']:.0%}**"
         )
         st.markdown(
             f"**{told['n_picked']:,}** picked :gray[of {len(view.pool_ids):,}] · **{len(view.query_ids):,}** queries"
@@ -40,10 +43,20 @@ def draw(view: View, inside: list[str] | None) -> Callable[[], None]:
             help=MEANING,
         )
         _uncovered(view)
+        soon = not view.made.by_set and view.similarity.size <= SOON and told["n_picked"]
+        stable = st.empty()
+        if soon:
+            stable.markdown(":gray[stability …]", width="content")
         _moved(view, inside)
+        _curate_measures.draw(view)
         if view.stale_overrides:
             st.caption(f"{len(view.stale_overrides):,} decisions are about rows that this pool does not have.")
-    return lambda: None
+    return lambda: _stability(view, stable) if soon else None
+
+
+def _stability(view: View, at: DeltaGenerator) -> None:
+    picks = workbench.stability(ui.workspace(), view)
+    at.markdown(f"stability **{picks.mean():.2f}**", width="content")
 
 
 def _uncovered(view: View) -> None:

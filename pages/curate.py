@@ -31,8 +31,9 @@ HOW = "Drag around points to lasso them, click one to read it, scroll to zoom, d
 LAYOUT = """<style>
 .st-key-curate-body > div:has(> .st-key-curate-map) { flex: 1.7 1 520px; min-width: 0; }
 .st-key-curate-body > div:has(> .st-key-curate-side) { flex: 1 1 340px; min-width: 0; }
-.st-key-curate-nearest button { min-height: 1.7rem; padding: 0; }
-.st-key-curate-nearest button, .st-key-curate-nearest button * { justify-content: flex-start; text-align: left; }
+:is(.st-key-curate-nearest, [class*="st-key-curate-lines"]) button { min-height: 1.7rem; padding: 0; }
+:is(.st-key-curate-nearest, [class*="st-key-curate-lines"]) button, :is(.st-key-curate-nearest,
+[class*="st-key-curate-lines"]) button * { justify-content: flex-start; text-align: left; }
 .st-key-curate-controls > div:has(> .st-key-curate-budget) { flex: 1 1 420px; }
 </style>"""
 
@@ -54,7 +55,9 @@ def _body(available: list[Represented]) -> None:
         kept = st.container(horizontal=True, gap="xsmall", width="content")
     ui.refused()
     pool = ws.dataset(project, "pool")
-    _curate_controls.draw(available, pool.n_rows if pool else 1)
+    if pool is None:  # taken away in another tab
+        st.rerun()
+    _curate_controls.draw(available, pool.key, pool.n_rows)
     try:
         view = workbench.view(ws, project, representation=_link.read("representation"), selection=_link.selection())
     except CurationError as error:
