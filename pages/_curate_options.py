@@ -1,4 +1,4 @@
-"""The Curate page's further choices: a selector's own options, quotas by source, a minimum; feedback; which selector."""
+"""The Curate page's further choices: a selector's options, quotas by source, a minimum; feedback; which selector."""
 
 from __future__ import annotations
 
