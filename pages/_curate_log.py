@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from curation import export, overrides, workbench
+from curation.config import BudgetConfig
+from pages import _link
 from pages import _shell as ui
 
 if TYPE_CHECKING:
@@ -122,10 +126,23 @@ def _files() -> None:
         st.button("Let the file win on these", on_click=take, args=(favoured,), key=ui.key("decisions.favour"))
 
 
-def ways_out() -> None:
-    """Where nothing can be selected: what would make it possible again."""
-    state = ui.workspace().overrides(ui.project_id())
+def ways_out(n_pool: int) -> None:
+    """Where nothing can be selected: what would make it possible again, a button each."""
+    state, chosen = ui.workspace().overrides(ui.project_id()), _link.selection()
+    examples, left = chosen.budget.examples, n_pool - len(state.banned)
+    ways: list[tuple[str, Callable[[], object]]] = []
+    if examples is not None and examples > left > 0:
+        ways.append((f"Budget {left:,}, all that are left", partial(_link.choose, budget=BudgetConfig(examples=left))))
+    if examples is not None and examples < len(state.pinned):
+        enough = BudgetConfig(examples=len(state.pinned))
+        ways.append((f"Budget {enough.examples:,}, all that are pinned", partial(_link.choose, budget=enough)))
+    if chosen.quotas:
+        ways.append(("Lift the quotas", partial(_link.choose, quotas={})))
+    if chosen.minimum_similarity is not None:
+        ways.append(("Lift the minimum similarity", partial(_link.choose, minimum_similarity=None)))
+    for action, ids in (("unpin", state.pinned), ("unban", state.banned)):
+        if ids:
+            ways.append((f"{action.capitalize()} all {len(ids):,}", partial(_act, action, ids)))
     with st.container(horizontal=True, gap="small", key="curate-ways-out"):
-        for action, ids in (("unpin", state.pinned), ("unban", state.banned)):
-            if ids:
-                st.button(f"{action.capitalize()} all {len(ids):,}", on_click=_act, args=(action, ids))
+        for n, (said, act) in enumerate(ways):
+            st.button(said, on_click=act, key=ui.key(f"way-out.{n}"))

@@ -21,19 +21,19 @@ BUSY = "Measuring: distances, repeats, and the same selection for other draws of
 
 
 def draw(view: View) -> None:
-    """Draw the button, and behind it, once it is open, the figures; they are computed then."""
-    with st.popover("All figures", type="tertiary", key=ui.key("figures"), on_change="rerun") as popover:
-        if not popover.open:
-            return
-        if not len(view.subset):
-            st.markdown(":gray[Nothing is picked, so there is nothing to measure.]")
-            return
-        with ui.guard():
-            with st.spinner(BUSY):
-                told = workbench.understanding(ui.workspace(), view)
-            table(told)
-            _composition(told)
-            _noise(told)
+    """Draw the button that opens the figures; they are computed then."""
+    if len(view.subset) and st.button("All figures", type="tertiary", key=ui.key("figures")):
+        _all(view)
+
+
+@st.dialog("How near, how varied, how sure", width="large")
+def _all(view: View) -> None:
+    with ui.guard():
+        with st.spinner(BUSY):
+            told = workbench.understanding(ui.workspace(), view)
+        table(told)
+        _composition(told)
+        _noise(told)
 
 
 def table(told: dict[str, Any]) -> None:

@@ -47,6 +47,7 @@ def _quotas(pool: str, quotas: dict[str, int]) -> dict[str, int]:
         {"Source": list(counts), "Rows": list(counts.values()), "At most": [quotas.get(s) for s in counts]},
         hide_index=True,
         disabled=("Source", "Rows"),
+        placeholder="",
         height=min(240, 40 + 35 * len(counts)),
         column_config={"At most": st.column_config.NumberColumn(min_value=0, step=1, format="%d")},
         key=ui.key(f"quotas.{hash(tuple(sorted(quotas.items())))}"),

@@ -67,9 +67,11 @@ def draw(view: View, inside: list[str] | None, reading: str) -> None:
                 key=ui.key("clear"),
             )
     if total:
-        _rows(table, key, reading)
+        with st.container(key="curate-table"):
+            _rows(table, key, reading)
     else:
         st.markdown(":gray[No row matches. Loosen the filters, or clear the lasso.]")
+    _KEYS(key=ui.key("search-key"))
 
 
 # ------------------------------------------------------------------------------------------ the rows and their order
@@ -130,7 +132,6 @@ def _filters(view: View) -> None:
 
     sources = [s for s in sorted({*view.sources}) if s]
     queries = range(len(view.query_titles) + 1)
-    _KEYS(key=ui.key("search-key"))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="curate-filters"):
         with st.container(key="curate-search", width="stretch"):
             st.text_input(

@@ -35,6 +35,7 @@ LAYOUT = """<style>
 :is(.st-key-curate-nearest, [class*="st-key-curate-lines"]) button, :is(.st-key-curate-nearest,
 [class*="st-key-curate-lines"]) button * { justify-content: flex-start; text-align: left; }
 .st-key-curate-controls > div:has(> .st-key-curate-budget) { flex: 1 1 420px; }
+.st-key-curate-table [data-testid="stElementToolbar"] { display: none; }
 </style>"""
 
 
@@ -64,7 +65,7 @@ def _body(available: list[Represented]) -> None:
         with kept:
             _curate_saved.draw(None)
         st.error(ui.sentence(error), icon=":material/error:")
-        _curate_log.ways_out()
+        _curate_log.ways_out(pool.n_rows)
         return
     with kept:
         _curate_saved.draw(view)
