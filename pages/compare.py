@@ -8,20 +8,13 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from curation import comparison, figures, workbench
-from pages import _compare_overlap, _compare_rows, _link
+from pages import _compare_figures, _compare_rows, _link
 from pages import _shell as ui
 
 if TYPE_CHECKING:
-    from curation.comparison import Comparison, Saved
+    from curation.comparison import Saved
 
 PRESENT, RANDOM, NOBODY, BY = "present", "random", "nobody", "by:"
-MEASURES = {
-    "n_picked": ("Picks", "{:,}"),
-    "distance": ("Distance to the queries", "{:.3f}"),
-    "random_distance": ("… of a random selection", "{:.3f}"),
-    "uncovered": ("Uncovered queries", "{:,}"),
-    "redundancy": ("Redundancy", "{:.1%}"),
-}
 LAYOUT = """<style>
 .st-key-compare-body > div:has(> .st-key-compare-map) { flex: 1.5 1 480px; min-width: 0; }
 .st-key-compare-body > div:has(> .st-key-compare-side) { flex: 1 1 340px; min-width: 0; }
@@ -82,16 +75,6 @@ def _open(which: str, other: str) -> Saved:
     return next(comparison.open_saved(ws, s) for s in ws.selections(project) if f"{s.name} v{s.version}" == which)
 
 
-def _measures(told: Comparison) -> None:
-    rows: dict[str, list[str]] = {"": [title for title, _ in MEASURES.values()]}
-    for saved, summary in ((told.a, told.summary_a), (told.b, told.summary_b)):
-        known = {**summary, "n_picked": len(saved.ids), "uncovered": len(summary["uncovered"])}
-        rows[saved.name if saved.name not in rows else f"{saved.name} "] = [
-            form.format(known[name]) if known[name] == known[name] else "–" for name, (_, form) in MEASURES.items()
-        ]
-    st.dataframe(rows, hide_index=True, key=ui.key("compare.measures"))
-
-
 @st.fragment
 def body() -> None:
     """Draw the comparison; a choice or a click redraws this alone."""
@@ -107,7 +90,7 @@ def body() -> None:
         _compare_rows.map_and_reading(told, theme)
         _compare_rows.table(told)
         st.subheader("How near, how varied", anchor=False)
-        _measures(told)
+        measured = st.container()
         with st.container(horizontal=True, gap="medium", key="compare-charts"):
             with st.container():
                 st.subheader("Coverage of each query", anchor=False)
@@ -115,7 +98,9 @@ def body() -> None:
             with st.container():
                 st.subheader("Picks by source", anchor=False)
                 st.plotly_chart(figures.composition(told, theme=theme), theme=None, config=plain, key=ui.key("sources"))
-        _compare_overlap.draw(told, theme)
+        _compare_figures.overlaps(told, theme)
+        with measured:  # all else is on screen by now
+            _compare_figures.measures(told)
 
 
 ui.page("Compare", "Two selections of the same pool: what they share, what moved, and which serves the queries better.")
