@@ -44,6 +44,11 @@ class Rows:
     sources: list[str]
     n_chars: npt.NDArray[np.int64]
 
+    @cached_property
+    def n_by_source(self) -> dict[str, int]:
+        """Source → how many rows it has, most first."""
+        return dict(Counter(self.sources).most_common())
+
 
 @lru_cache(maxsize=8)
 def rows_of(root: Path, key: str) -> Rows:
