@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from curation import figures_map, workbench
+from curation import figures_map, views, workbench
 from curation.errors import CurationError
 from pages import _curate_controls, _curate_detail, _curate_table, _link, _map
 from pages import _shell as ui
@@ -89,7 +89,13 @@ def _draw_map(view: View, row: int | None, query: int, area: figures_map.Area | 
         area=area,
         height=HEIGHT,
     )
-    _map.draw(figure, ui.key("curate.map"), on_area=_link.draw_area, on_point=lambda k, n: _read(view, k, n))
+    _map.draw(
+        figure,
+        ui.key("curate.map"),
+        on_area=_link.draw_area,
+        on_point=lambda k, n: _read(view, k, n),
+        line=lambda k, n: views.line(ui.workspace(), view, k, n),
+    )
 
 
 def _colour() -> str:
