@@ -34,8 +34,9 @@ function listen(chart, send) {
   });
   // Queries stay in sight, and what only explains the marks has nothing to hide.
   const fixed = new Set(["query", "key"]);
-  chart.on("plotly_legendclick", (event) => !fixed.has(event.fullData.meta));
-  chart.on("plotly_legenddoubleclick", (event) => !fixed.has(event.fullData.meta));
+  const hides = ({ data, curveNumber }) => !fixed.has(data[curveNumber].meta);
+  chart.on("plotly_legendclick", hides);
+  chart.on("plotly_legenddoubleclick", hides);
   chart.on("plotly_deselect", () => send.area(null));
   const named = (event) => {
     const point = event.points.find((p) => p.customdata !== undefined);

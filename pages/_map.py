@@ -59,7 +59,7 @@ def draw(
     line : callable, optional
         Returns the line to be read below the map of a point, named as to `on_point`.
     """
-    spec = figure.to_json()
+    spec = figure.to_json(remove_uids=False)  # by them Plotly knows what a click on the legend has hidden
 
     def event(name: str) -> Any:
         return (st.session_state.get(key) or {}).get(name)

@@ -122,7 +122,7 @@ def test_colour_by_source_names_the_sources_by_size_and_puts_the_rest_together(v
 def test_a_query_is_a_kind_named_by_its_number_and_words(view: Any) -> None:
     figure = figures_map.pool_map(view, colour="query")
     names = [t.name for t in figure.data if str(t.uid).startswith("kind")]
-    assert names == ["1 · add numbers", "2 · &lt;script&gt;spell&lt;/scrip…", "3 · name a colour"]
+    assert names == ["1 · add numbers", "2 · &lt;script&gt;spell&lt;/scri…", "3 · name a colour"]
     nearest_first = [t for t in traces(figure)["pool"] if t.name == "1 · add numbers"]
     assert rows_of(nearest_first) == [n for n in range(9, N) if n % M == 0]
 
