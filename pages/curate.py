@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from curation import figures_map, workbench
+from curation import figures_map, views, workbench
 from curation.errors import CurationError
 from pages import (
     _curate_controls,
@@ -101,7 +101,13 @@ def _draw_map(view: View, row: int | None, query: int, area: figures_map.Area | 
         area=area,
         height=HEIGHT,
     )
-    _map.draw(figure, ui.key("curate.map"), on_area=_link.draw_area, on_point=partial(_read, view, inside))
+    _map.draw(
+        figure,
+        ui.key("curate.map"),
+        on_area=_link.draw_area,
+        on_point=partial(_read, view, inside),
+        line=lambda kind, number: views.line(ui.workspace(), view, kind, number),
+    )
 
 
 def _colour() -> str:
