@@ -77,13 +77,14 @@ def lay_out(weights: Any, xy: npt.NDArray[np.float32], *, seed: int, progress: P
     cuts = np.searchsorted(weights.indptr, np.linspace(0, weights.nnz, 4 * numba.config.NUMBA_NUM_THREADS + 1))
     cuts[0], cuts[-1] = 0, n
     phase = (np.arange(weights.nnz) * 0.6180339887498949 % 1).astype(np.float32)  # links of one weight take turns
-    links = (weights.indptr, weights.indices, share, phase)
     with ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS) as threads:
         for epoch in range(epochs):
             moved = np.empty_like(xy)
             step = np.float32(1 - epoch / epochs)
             work = [
-                threads.submit(_move, moved, xy, start, stop, *links, epoch, step, seed)
+                threads.submit(
+                    _move, moved, xy, start, stop, weights.indptr, weights.indices, share, phase, epoch, step, seed
+                )
                 for start, stop in itertools.pairwise(cuts)
             ]
             for part in work:

@@ -54,7 +54,7 @@ def fit(
 
     progress = progress or Silent()
     graph = neighbours.graph(pool, seed=seed, progress=progress) if graph is None else graph
-    xy = _principal(neighbours.vectors(pool, seed=seed))
+    xy: npt.NDArray[np.floating] = _principal(neighbours.vectors(pool, seed=seed))
     if len(np.unique(xy, axis=0)) >= SMALLEST:
         scale = np.abs(xy).max() / _WIDTH
         xy = layout.lay_out(layout.weigh(*graph), (xy / scale).astype(np.float32), seed=seed, progress=progress)
@@ -144,7 +144,9 @@ def thin(xy: npt.NDArray[np.float32], most: int) -> npt.NDArray[np.bool_]:
     order = np.argsort(cell, kind="stable")
     count = np.bincount(cell, minlength=1)
     place = np.arange(rows.size) - np.repeat(np.cumsum(count) - count, count)  # of each row in its cell
-    per_cell = np.searchsorted(np.cumsum(np.bincount(place)), most, side="right")  # cells with a k-th row, for each k
+    per_cell = int(
+        np.searchsorted(np.cumsum(np.bincount(place)), most, side="right")
+    )  # cells with a k-th row, for each k
     chosen = np.zeros(len(xy), dtype=np.bool_)
     chosen[rows[order[place < max(1, per_cell)]][:most]] = True
     return chosen
