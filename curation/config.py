@@ -151,13 +151,17 @@ class DatasetConfig(Options):
     sha256: str = option("", "Hash that the file must have; empty means any.")
 
 
+DTYPES = ("float32", "bfloat16", "float16", "4-bit")
+DTYPE_HELP = "Number type of the weights; 4-bit is for large models on a GPU (QLoRA) and needs the extra cuda."
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Options):
     """The language model that is taught."""
 
     name: str = option(REQUIRED, "A folder in the standard format, or a hub id.")
     revision: str = option("", "Revision of a hub model; empty means its newest.")
-    dtype: str = option("float32", "Number type of the weights.", choices=("float32", "bfloat16", "float16"))
+    dtype: str = option("float32", DTYPE_HELP, choices=DTYPES)
     device: str = option("auto", "Where it runs; auto takes a GPU if there is one.", choices=("auto", "cpu", "cuda"))
     max_length: int = option(2048, "Longest conversation in tokens; longer ones are cut at the end.", low=8)
     trust_remote_code: bool = option(False, "Run Python code that comes with the model: only if you trust its author.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curation import models
-from curation.config import REQUIRED, ModelConfig, Options, option
+from curation.config import DTYPE_HELP, DTYPES, REQUIRED, ModelConfig, Options, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class LanguageModelOptions(Options):
 
     model: str = option(REQUIRED, "Base model: a folder in the standard format, or a hub id.")
     revision: str = option("", "Revision of a hub model; empty means its newest.")
-    dtype: str = option("float32", "Number type of the weights.", choices=("float32", "bfloat16", "float16"))
+    dtype: str = option("float32", DTYPE_HELP, choices=DTYPES)
     device: str = option("auto", "Where it runs; auto takes a GPU if there is one.", choices=("auto", "cpu", "cuda"))
     max_length: int = option(2048, "Longest conversation in tokens; longer ones are cut at the end.", low=8)
     trust_remote_code: bool = option(False, "Run Python code that comes with the model: only if you trust its author.")
@@ -37,13 +37,13 @@ class LanguageModelOptions(Options):
         gains = self.autocast == "on" or (
             self.autocast == "auto" and models.gains_from_bfloat16(models.device(self.model_config))
         )
-        return "bfloat16" if self.dtype == "float32" and gains else self.dtype
+        return "bfloat16" if self.dtype == "4-bit" or (self.dtype == "float32" and gains) else self.dtype
 
     def autocasting(self) -> AbstractContextManager[Any]:
         """While open, a forward pass computes in `computes_in`; leave it before the backward pass."""
         import torch
 
-        if self.computes_in == self.dtype:
+        if self.dtype != "float32" or self.computes_in == "float32":
             return nullcontext()
         return torch.autocast(models.device(self.model_config), getattr(torch, self.computes_in))
 

@@ -1,7 +1,8 @@
 """Load a causal LM, a tokenizer or an embedder; choose the device; tell weights apart by their content.
 
 The only module that touches the hub. Weights are read from safetensors alone (nothing is unpickled) and a model's own
-code runs only where the user ticked `trust_remote_code`. Left out: quantised bases and models split over devices.
+code runs only where the user ticked `trust_remote_code`. A base in 4 bits is QLoRA's (Dettmers et al. 2023, arXiv
+2305.14314): NormalFloat, its constants quantised once more, products in bfloat16. Left out: models split over devices.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import importlib.util
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from curation.config import ModelConfig
 from curation.errors import ModelError
 
 if TYPE_CHECKING:
+    import torch
     from sentence_transformers import SentenceTransformer
     from torch import nn
 
@@ -27,7 +30,7 @@ DEMO_MODEL = "winnow-tiny"  # a name and not a path, so that a demo project surv
 MINILM = "all-MiniLM-L6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-_DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "4-bit": 0.52}  # the last: with its constants, linear layers
 _DOWNLOADED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"]
 _HASHED = {".safetensors", ".json", ".txt", ".model", ".jinja", ".py"}
 _NOT_HASHED = re.compile(r"^(trainer_state|training_args|optimizer|scheduler|README|generation_config)")
@@ -236,7 +239,7 @@ def memory_needed(config: ModelConfig, use: str = "features", *, adapter_paramet
         LoRA parameters, each with a float32 weight, gradient and two Adam moments.
     """
     n, width = parameter_count(config), _DTYPE_BYTES[config.dtype]
-    needed = n * width + adapter_parameters * 16
+    needed = round(n * width) + adapter_parameters * 16
     words = f"{n / 1e6:,.0f} M weights × {width} bytes ({config.dtype})"
     if use == "full":
         needed += n * 12
@@ -296,18 +299,19 @@ def load_causal_lm(config: ModelConfig, adapter: Path | None = None) -> nn.Modul
     ModelError
         If it is missing, gated, unsafe, too large for the free memory, no causal LM, or the adapter does not fit it.
     """
-    import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     folder = locate(config.name, config.revision, trust_remote_code=config.trust_remote_code)
     where = device(config)
+    quantised = _four_bits(where) if config.dtype == "4-bit" else {}
     require_memory(config)
     _quiet()
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=getattr(torch, config.dtype),
+            **quantised,
+            dtype=torch_dtype(config),
             use_safetensors=True,
             trust_remote_code=config.trust_remote_code,
             local_files_only=True,
@@ -321,7 +325,30 @@ def load_causal_lm(config: ModelConfig, adapter: Path | None = None) -> nn.Modul
             "choose a complete model whose architecture ends in ForCausalLM"
         )
     loaded: nn.Module = model if adapter is None else _with_adapter(model, adapter, config.name)
-    return loaded.to(where).eval()
+    return (loaded if quantised else loaded.to(where)).eval()
+
+
+def torch_dtype(config: ModelConfig) -> torch.dtype:
+    """Return the type of a model's weights, in 4 bits of those that are not quantised and of the products."""
+    import torch
+
+    found: torch.dtype = getattr(torch, "bfloat16" if config.dtype == "4-bit" else config.dtype)
+    return found
+
+
+def _four_bits(where: str) -> dict[str, Any]:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError("dtype 4-bit needs the extra that quantises: install winnow-curation[cuda]")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    how = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return {"quantization_config": how, "device_map": {"": where}}
 
 
 def _quiet() -> None:
@@ -348,7 +375,9 @@ def _with_adapter(model: nn.Module, adapter: Path, name: str) -> nn.Module:
             f"{adapter} is no LoRA adapter; expected adapter_config.json and adapter_model.safetensors in it"
         )
     try:
-        loaded: nn.Module = PeftModel.from_pretrained(model, adapter, is_trainable=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PEFT's own use of names that transformers renames
+            loaded: nn.Module = PeftModel.from_pretrained(model, adapter, is_trainable=False)
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"adapter {adapter.name} does not fit {name} ({_first_line(error)}); it was made on another model"

@@ -90,7 +90,7 @@ def card(ws: Workspace, job: Job, *, where: str) -> None:
             st.progress(min(1.0, job.done / job.total) if job.total else 0.0)
             st.caption(plain(progress_line(job, jobs.memory(ws, job.id))))
         elif job.state == "cancelled":
-            st.caption("Cancelled. To resume goes on from what it had finished.")
+            st.caption("Cancelled. Resume it to go on from what is finished.")
         elif job.state == "succeeded":
             st.caption(taken(job, jobs.memory(ws, job.id)))
         elif job.state == "failed":

@@ -105,6 +105,25 @@ def test_memory_of_full_training_holds_adam(tiny_lm: Path) -> None:
     assert models.memory_needed(config, "lora", adapter_parameters=10).needed == 5_868_800 * 4 + 160
 
 
+def test_four_bits_predict_nearly_the_same_in_a_fraction_of_the_memory(tiny_lm: Path) -> None:
+    plain, small = (
+        models.load_causal_lm(ModelConfig(name=str(tiny_lm), device="cpu", dtype=dtype))
+        for dtype in ("float32", "4-bit")
+    )
+    ids = torch.arange(5, 105)[None]
+    with torch.no_grad():
+        wanted, got = (model(ids).logits.float().flatten() for model in (plain, small))
+    assert 0.98 < torch.nn.functional.cosine_similarity(wanted, got, 0) < 1 - 1e-4
+    layers = [model.get_submodule("model.layers.0.mlp.up_proj").weight for model in (plain, small)]
+    assert layers[1].nbytes * 8 == layers[0].nbytes
+
+
+def test_four_bits_without_the_extra_are_refused(tiny_lm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ModelError, match=r"install winnow-curation\[cuda\]"):
+        models.load_causal_lm(ModelConfig(name=str(tiny_lm), device="cpu", dtype="4-bit"))
+
+
 def test_folder_without_adapter_is_refused(tiny_lm: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is no LoRA adapter"):
         models.load_causal_lm(ModelConfig(name=str(tiny_lm), device="cpu"), adapter=tmp_path)

@@ -300,6 +300,15 @@ def test_full_fine_tuning_moves_every_weight_and_loads_as_a_model(
     assert log(tmp_path)[-1]["loss"] < log(tmp_path)[0]["loss"]
 
 
+def test_base_in_four_bits_is_tuned_by_lora_alone(model: ModelConfig, examples: list[Example], tmp_path: Path) -> None:
+    small = replace(model, dtype="4-bit")
+    config = TrainingConfig(epochs=3.0, batch_size=4, learning_rate=1e-2, lora_r=4)
+    result = training.fine_tune(small, examples, config, tmp_path / "lora", seed=0)
+    assert result.loss < log(tmp_path / "lora")[0]["loss"]
+    with pytest.raises(TrainingError, match="weights in 4 bits can't be tuned themselves; choose method lora"):
+        training.fine_tune(small, examples, replace(config, method="full"), tmp_path / "full", seed=0)
+
+
 def test_early_stopping_keeps_the_epoch_with_the_lowest_query_loss(
     model: ModelConfig, examples: list[Example], tmp_path: Path
 ) -> None:

@@ -74,14 +74,6 @@ class Plan:
         shards = [[[ids[i] for i in batch] for batch in shard] for shard in self.shards]
         return json.dumps({"role": self.role, "shards": shards, "rejected": self.rejected})
 
-    @classmethod
-    def from_json(cls, text: str, ids: Sequence[str]) -> Plan:
-        """Read what `to_json` wrote, for examples with these ids in any order."""
-        data = json.loads(text)
-        position = {row_id: i for i, row_id in enumerate(ids)}
-        shards = tuple(tuple(tuple(position[i] for i in batch) for batch in shard) for shard in data["shards"])
-        return cls(data["role"], shards, tuple((row_id, reason) for row_id, reason in data["rejected"]))
-
 
 class Representation(ABC):
     """Base of all representations: `length` and `compute` are what a simple one has to give.

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class Held:
-    """The queries' gradients at one checkpoint, by parameter; reduces pool directions to cosines.
+    """The queries' gradients at one checkpoint, by layer; reduces pool directions to cosines.
 
     Parameters
     ----------
     gradients : mapping of str to tensor of shape (n_queries, n)
-        Each parameter's gradients, float32; scaled in place so that a query's whole gradient has unit length.
+        Each layer's gradients, float32; scaled in place so that a query's whole gradient has unit length.
     """
 
     def __init__(self, gradients: Mapping[str, torch.Tensor]) -> None:
@@ -34,7 +34,7 @@ class Held:
         self.width = len(squares) + 1  # the last column gathers the direction's squared length
 
     def add(self, name: str, values: torch.Tensor, result: torch.Tensor) -> None:
-        """Add one parameter's part (rows, n) of pool directions to `result` (rows, n_queries + 1), float32."""
+        """Add one layer's part (rows, n) of pool directions to `result` (rows, n_queries + 1), float32."""
         result[:, :-1].addmm_(values, self._gradients[name].T)
         result[:, -1].add_(values.square().sum(1))
 

@@ -6,10 +6,13 @@ from functools import cached_property
 from typing import Any
 
 from curation import models
-from curation.data.chat import Encoder
+from curation.config import Options
+from curation.data.chat import Encoded, Encoder
 from curation.data.rows import Example
 from curation.model_options import LanguageModelOptions
 from curation.representations.base import Representation
+
+_KEPT_TOKENS = 2**22  # encoded to plan the batches, and kept until their features are computed: some 150 MB
 
 
 class LanguageModelRepresentation(Representation):
@@ -17,6 +20,11 @@ class LanguageModelRepresentation(Representation):
 
     needs_base_model = True
     config: LanguageModelOptions
+
+    def __init__(self, config: Options) -> None:
+        super().__init__(config)
+        self._kept: dict[str, Encoded] = {}
+        self._room = _KEPT_TOKENS
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -50,4 +58,17 @@ class LanguageModelRepresentation(Representation):
 
     def length(self, example: Example, role: str) -> int:  # noqa: ARG002
         """Tokens of the conversation; RowError if no answer token is left after cutting."""
-        return len(self.encoder.encode(example).input_ids)
+        encoded = self.encoder.encode(example)
+        n_tokens = len(encoded.input_ids)
+        if n_tokens <= self._room and example.id not in self._kept:
+            self._kept[example.id] = encoded
+            self._room -= n_tokens
+        return n_tokens
+
+    def encode(self, example: Example) -> Encoded:
+        """Encode an example, unless `length` just did."""
+        encoded = self._kept.pop(example.id, None)
+        if encoded is None:
+            return self.encoder.encode(example)
+        self._room += len(encoded.input_ids)
+        return encoded

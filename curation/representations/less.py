@@ -33,7 +33,7 @@ from curation.progress import Progress, Silent
 from curation.representations.adam import Checkpoint, Direction
 from curation.representations.base import storage_option
 from curation.representations.exact import Held, require_room
-from curation.representations.gradients import adapted_layers, per_example
+from curation.representations.gradients import Adapted, adapted_layers, per_example
 from curation.representations.language_model import LanguageModelRepresentation
 from curation.representations.projection import Sketches
 
@@ -116,13 +116,16 @@ class Less(LanguageModelRepresentation):
         return models.load_causal_lm(self.config.model_config, adapter=self.checkpoints[0].folder)
 
     @cached_property
-    def _layers(self) -> dict[str, Any]:
+    def _layers(self) -> list[Adapted]:
         return adapted_layers(self._model)
+
+    @property
+    def _sizes(self) -> dict[str, int]:
+        return {layer.name: layer.size for layer in self._layers}
 
     @cached_property
     def _sketches(self) -> Sketches:
-        parameters = {name: layer.weight for name, layer in self._layers.items()}
-        return Sketches(parameters, self.config.d, self.config.seed)
+        return Sketches(self._sizes, self.config.d, self.config.seed, str(self._model.device))
 
     def compute(self, examples: Sequence[Example], role: str) -> npt.NDArray[np.float32]:
         """Return one batch's features."""
@@ -139,7 +142,7 @@ class Less(LanguageModelRepresentation):
         if self.config.exact and role == "query":
             progress.advance(n_rows)
             return self._one_hot([example for batch in batches for example in batch])
-        encoded = [[self.encoder.encode(example) for example in batch] for batch in batches]
+        encoded = [[self.encode(example) for example in batch] for batch in batches]
         width = len(self.queries) if self.config.exact else self.config.d
         features = np.zeros((n_rows, 1 if self.config.exact else n_checkpoints, width), dtype=np.float32)
         told = 0
@@ -165,14 +168,22 @@ class Less(LanguageModelRepresentation):
         return features
 
     def _enter(self, checkpoint: Checkpoint) -> dict[str, Direction]:
-        """Put a checkpoint's LoRA weights into the model; return its Adam directions by parameter name."""
-        layers = self._layers
-        weights, moments = checkpoint.tensors({name: layer.weight.shape for name, layer in layers.items()})
+        """Put a checkpoint's LoRA weights into the model; return its Adam directions by layer."""
+        import torch
+
+        present = {name: weight for layer in self._layers for name, weight in layer.weights.items()}
+        stored, moments = checkpoint.tensors({name: weight.shape for name, weight in present.items()})
         directions = {}
-        for name, layer in layers.items():
-            layer.weight.data.copy_(weights[name])
-            m, v = (moments[moment][name].flatten().to(layer.weight.device) for moment in ("exp_avg", "exp_avg_sq"))
-            directions[name] = Direction(m, v, checkpoint, self.config.formula)
+        for layer in self._layers:
+            for name, weight in layer.weights.items():
+                weight.data.copy_(stored[name])
+            m, v = (
+                torch.cat([moments[moment][name].flatten() for name in layer.weights]).to(self._model.device)
+                for moment in ("exp_avg", "exp_avg_sq")
+            )
+            directions[layer.name] = Direction(m, v, checkpoint, self.config.formula)
+            if self.config.computes_in == "float32":
+                layer.fold()
         return directions
 
     def _one_hot(self, examples: Sequence[Example]) -> npt.NDArray[np.float32]:
@@ -185,7 +196,7 @@ class Less(LanguageModelRepresentation):
         import torch
 
         if c not in self._held:
-            sizes = {name: layer.weight.numel() for name, layer in self._layers.items()}
+            sizes = self._sizes
             if not self._held:
                 free = models.memory_available(self.config.model_config)
                 require_room(len(self.queries), sum(sizes.values()), len(self.checkpoints), free)
@@ -196,7 +207,7 @@ class Less(LanguageModelRepresentation):
                 def keep(name: str, gradient: torch.Tensor, row: int = i) -> None:
                     gradients[name][row] = gradient[0]
 
-                self._backward([self.encoder.encode(query)], keep)
+                self._backward([self.encode(query)], keep)
             self._held[c] = Held(gradients)
         return self._held[c]
 
@@ -229,7 +240,7 @@ class Less(LanguageModelRepresentation):
         return reducer.finish(result).cpu().numpy()
 
     def _backward(self, rows: Sequence[Encoded], use: Callable[[str, torch.Tensor], None]) -> None:
-        """Hand `use` each LoRA parameter's gradients of one batch, float32 (rows, n)."""
+        """Hand `use` each layer's gradients of one batch, float32 (rows, n)."""
         import torch
 
         inputs = losses.padded(rows, self.encoder.tokenizer.pad_token_id, self._model.device)

@@ -49,26 +49,25 @@ class CountSketch:
 
 
 class Sketches:
-    """Projection of the gradients of several parameters, laid end to end in the order of their names.
+    """Projection of the gradients of several layers, laid end to end.
 
     Parameters
     ----------
-    parameters : mapping of str to tensor
-        The parameters; only their sizes and devices are read.
-    d, seed : int
+    sizes : mapping of str to int
+        The layers in their order: numbers in each one's gradient.
+    d, seed, device
         As for `CountSketch`.
     """
 
-    def __init__(self, parameters: Mapping[str, torch.Tensor], d: int, seed: int) -> None:
+    def __init__(self, sizes: Mapping[str, int], d: int, seed: int, device: str) -> None:
         self.width = d
         self._pieces, offset = {}, 0
-        for name in sorted(parameters):
-            n = parameters[name].numel()
-            self._pieces[name] = CountSketch(offset, n, d, seed, str(parameters[name].device))
+        for name, n in sizes.items():
+            self._pieces[name] = CountSketch(offset, n, d, seed, device)
             offset += n
 
     def add(self, name: str, values: torch.Tensor, result: torch.Tensor) -> None:
-        """Add one parameter's part (rows, n) to `result` (rows, d), both float32; `values` is overwritten."""
+        """Add one layer's part (rows, n) to `result` (rows, d), both float32; `values` is overwritten."""
         self._pieces[name].add(values, result)
 
     def finish(self, result: torch.Tensor) -> torch.Tensor:

@@ -76,7 +76,7 @@ class Rds(LanguageModelRepresentation):
 
     def compute(self, examples: Sequence[Example], role: str) -> Any:  # noqa: ARG002
         """Return float32 (rows, 1, layers · hidden size), unit length."""
-        rows = [self.encoder.encode(example) for example in examples]
+        rows = [self.encode(example) for example in examples]
         batch = losses.padded(rows, self.encoder.tokenizer.pad_token_id, self._model.device)
         with self.config.autocasting():
             features = pooled(

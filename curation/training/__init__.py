@@ -8,7 +8,7 @@ A folder holds ``model/`` (adapter or full model in the standard format), ``log.
 ``result.json``, with `save_every_epoch` ``checkpoint-<k>/`` for LESS (Xia et al. 2024, section 4.1), and, until it is
 done, ``resume/`` with the trainer's own state, which is read with weights_only.
 
-Left out: several GPUs, quantised bases, packing (it would let rows see each other), gradient checkpointing.
+Left out: several GPUs, packing (it would let rows see each other), gradient checkpointing.
 """
 
 from __future__ import annotations

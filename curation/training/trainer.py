@@ -179,6 +179,8 @@ def make_trainer(
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)  # one device a job: the library would spread over every GPU it sees
     adapter = _adapter(config, network) if config.method == "lora" else None
+    if adapter is None and model.dtype == "4-bit":
+        raise TrainingError("weights in 4 bits can't be tuned themselves; choose method lora, or dtype bfloat16")
     if adapter is None:
         network.requires_grad_(True)
     trainer = AnswerTrainer(

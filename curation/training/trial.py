@@ -142,7 +142,7 @@ def _tokens_per_second(model: ModelConfig) -> float:
 
     where = models.device(model)
     n = 4096 if where == "cuda" else 1024
-    x = torch.ones((n, n), dtype=getattr(torch, model.dtype), device=where)
+    x = torch.ones((n, n), dtype=models.torch_dtype(model), device=where)
     seconds = []
     for _ in range(3):
         began = time.monotonic()

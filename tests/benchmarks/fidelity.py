@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from unittest import mock
 
@@ -13,6 +14,8 @@ from scipy.stats import spearmanr
 
 from curation import models, selectors
 from curation.config import ModelConfig
+from curation.data.chat import Encoder
+from curation.data.rows import Example, RowError
 from curation.representations import base
 from curation.selectors import Budget
 from tests.benchmarks import baselines
@@ -82,12 +85,22 @@ def _full(bench: Bench, n_pool: int) -> torch.Tensor:
     adam = baselines.Adam.read(checkpoint, model)
     encoder = less(TINY, checkpoint.parent).encoder
     queries = [query for task in (TASKS[:1] if bench.quick else TASKS) for query in bench.queries(task)]
-    examples = [*queries, *bench.ws.examples(bench.pool())[:n_pool]]
+    examples = [*queries, *_usable(bench, encoder)[:n_pool]]
     vectors = torch.empty(len(examples), len(adam.m))
     gradients = baselines.bare(model, [encoder.encode(example) for example in examples])
     for i, gradient in enumerate(gradients):
         vectors[i] = baselines.unit(gradient if i < len(queries) else adam.direction(gradient))
     return vectors
+
+
+def _usable(bench: Bench, encoder: Encoder) -> list[Example]:
+    """The rows of pool_small of which something is learned, in order."""
+    rows = []
+    for example in bench.ws.examples(bench.pool()):
+        with suppress(RowError):
+            encoder.encode(example)
+            rows.append(example)
+    return rows
 
 
 def _in_parts(vectors: torch.Tensor, d: int, seed: int) -> torch.Tensor:
@@ -141,7 +154,7 @@ def _exact_engine(bench: Bench, exact: np.ndarray) -> Figure:
     """The engine's own ``exact`` against the similarities of full gradients."""
     method = less(TINY, bench.checkpoint(TINY, 0.05), exact=True)
     method.prepare(bench.queries(TASKS[0]))
-    pool = bench.ws.examples(bench.pool())[:200]
+    pool = _usable(bench, method.encoder)[:200]
     made = features(method, pool)
     error = max(float(np.abs(made[row.id][0] - exact[:, i]).max()) for i, row in enumerate(pool))
     return Figure("`exact`: largest error of a similarity, 200 rows", "cosine", error, None, 1e-4, "≤ 0.0001", False)

@@ -102,7 +102,7 @@ def test_the_cases_are_what_they_say(case: Case) -> None:
     assert tied == TIED[case.kind]
     tokenizer = models.load_tokenizer(case.model)
     assert (tokenizer.pad_token_id == tokenizer.eos_token_id) == (case.kind == "gpt2")
-    adapted = {name.split(".lora_")[0].rpartition(".")[2] for name in case.less()._layers}
+    adapted = {layer.name.rpartition(".")[2] for layer in case.less()._layers}
     assert set(PEFT_DEFAULTS[case.kind]) <= adapted
     assert not {"lm_head", "embed_out"} & adapted
 

@@ -153,6 +153,25 @@ def test_autocast_computes_in_bfloat16_and_says_so_in_the_key(tiny_lm: Path, war
     assert 0.99 < cosine.min() < 0.999999
 
 
+def test_base_in_four_bits_gives_its_own_gradients(tiny_lm: Path, warmup: Path, rows: list[Example]) -> None:
+    method, whole = (less(tiny_lm, warmup, dtype=dtype) for dtype in ("4-bit", "float32"))
+    assert (method.key()["dtype"], method.key()["computes_in"]) == ("4-bit", "bfloat16")
+    got, folder = method.compute(rows[:3], "query"), warmup / "checkpoint-1"
+    network: Any = models.load_causal_lm(method.config.model_config, adapter=folder)
+    lora = {name: p.requires_grad_() for name, p in sorted(network.named_parameters()) if "lora_" in name}
+    for i, row in enumerate(rows[:3]):
+        encoded = method.encoder.encode(row)
+        ids, labels = (torch.tensor([values]) for values in (encoded.input_ids, encoded.labels))
+        loss = network(input_ids=ids, labels=labels, use_cache=False).loss
+        g = torch.cat([grad.flatten() for grad in torch.autograd.grad(loss, [*lora.values()])]).float()
+        bits = hashed(np.arange(len(g), dtype=np.uint64), SEED)
+        wanted = np.zeros(D)
+        sign = np.where(bits & np.uint64(1), 1, -1)
+        np.add.at(wanted, ((bits >> np.uint64(33)) * np.uint64(D)) >> np.uint64(31), g.numpy() * sign)
+        assert got[i, 0] @ wanted / np.linalg.norm(wanted) > 0.999
+    assert (got * whole.compute(rows[:3], "query")).sum(axis=2).max() < 0.9999  # it is another model's
+
+
 @pytest.mark.parametrize("role", ["pool", "query"])
 def test_batched_equals_single(tiny_lm: Path, warmup: Path, rows: list[Example], role: str) -> None:
     method = less(tiny_lm, warmup)
