@@ -22,6 +22,7 @@ from curation.errors import SelectionError
 from curation.selectors import Budget, Overrides, Problem, Selector, Subset
 from curation.selectors.greedy import Gains, greedy
 
+REACH = 4  # times the picks: how far round robin is followed to say when a candidate would have its turn
 _FEW = 32  # picks from which bounds on what candidates add are taken
 _MANY = 2_000  # candidates before another from which on they are not named one by one
 _ROUNDING = 1e-5  # of a cosine
@@ -102,9 +103,16 @@ class Selected:
 
     @cached_property
     def ordering(self) -> npt.NDArray[np.int64]:
-        """Turn of each candidate from 0 were there no budget and no quota, −1 for blocked ones, (n_pool,)."""
+        """Turn of each candidate from 0 were there no quota and more budget, (n_pool,); −1 for blocked ones.
+
+        A ranking is looked through to its end; round robin, which a ban sets going anew, as far as `REACH` times the
+        picks: beyond it is −1 too.
+        """
+        turns = int(np.count_nonzero(~self.blocked))
+        if not self.selector.ranking:
+            turns = min(turns, REACH * len(self.subset))
         turn = np.full(self.problem.n_pool, -1, dtype=np.int64)
-        whole = self._walked(int(np.count_nonzero(~self.blocked)))
+        whole = self._walked(turns)
         turn[whole] = np.arange(len(whole))
         return turn
 
@@ -184,7 +192,7 @@ class Explanation:
         Query, similarity, and the candidate's place in that query's ranking from 1; nearest query first.
     turn : int or None
         The turn in which it was taken, from 0; of one left out the turn in which it would be were the budget large
-        enough, None where that is not known.
+        enough, None where that is far off or not known.
     picked_by : int or None
         The query that took it; None if it was not picked, or by no single query.
     barrier : str
@@ -313,7 +321,8 @@ def _turn_of(selected: Selected, index: int) -> int | None:
     if selected.by_set:
         had = np.flatnonzero(selected.walked == index)
         return int(had[0]) if len(had) and selected.selector.prefix_consistent else None
-    return int(selected.ordering[index])
+    turn = int(selected.ordering[index])
+    return turn if turn >= 0 else None
 
 
 def _checked(selected: Selected, index: int, blockers: npt.NDArray[np.int64]) -> tuple[int, ...]:

@@ -144,7 +144,7 @@ def search_by_meaning(ws: Workspace, view: View, text: str) -> npt.NDArray[np.fl
         If neither is stored for this pool.
     """
     pool = view.represented.record["pool"]
-    found = {}
+    found: dict[str, Path] = {}
     for artefact in ws.artefacts("representation"):
         if json.loads(artefact.config)["pool"] == pool:
             shown = open_represented(ws.artefact("representation", artefact.key))
