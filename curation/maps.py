@@ -187,14 +187,11 @@ def inside(xy: npt.NDArray[np.float32], xs: Sequence[float], ys: Sequence[float]
 def _principal(values: Any) -> npt.NDArray[np.float64]:
     """Rows along their two principal axes, (n, 2); the sign of each is fixed so that the map does not flip."""
     if not isinstance(values, np.ndarray):
-        from scipy.sparse.linalg import svds
+        from sklearn.decomposition import TruncatedSVD
 
-        if min(values.shape) <= 3:
-            return _principal(values.toarray())
-        start = np.ones(min(values.shape))
-        _, _, axes = svds(values, k=3, v0=start / len(start))  # strongest last; it is near the mean
-        axes = axes[1::-1].T
-        mean = np.asarray(values.mean(axis=0)).ravel() @ axes
+        n_axes = min(3, *values.shape)
+        axes = TruncatedSVD(n_axes, random_state=0).fit(values).components_[n_axes - 2 if n_axes > 1 else 0 :].T
+        mean = np.asarray(values.mean(axis=0)).ravel() @ axes  # the strongest of three is near the mean and left out
     else:
         middle = values.mean(axis=0, dtype=np.float64)
         moment = values.T @ values / len(values) - np.outer(middle, middle)  # (d, d)
