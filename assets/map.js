@@ -32,11 +32,20 @@ function listen(chart, send) {
     if (event?.lassoPoints) send.area({ kind: "lasso", x: thin(event.lassoPoints.x), y: thin(event.lassoPoints.y) });
     else if (event?.range) send.area({ kind: "box", x: thin(event.range.x), y: thin(event.range.y) });
   });
+  // Queries stay in sight, and what only explains the marks has nothing to hide.
+  const fixed = new Set(["query", "key"]);
+  const hides = ({ data, curveNumber }) => !fixed.has(data[curveNumber].meta);
+  chart.on("plotly_legendclick", hides);
+  chart.on("plotly_legenddoubleclick", hides);
   chart.on("plotly_deselect", () => send.area(null));
-  chart.on("plotly_click", (event) => {
+  const named = (event) => {
     const point = event.points.find((p) => p.customdata !== undefined);
-    if (point) send.point({ kind: point.data.meta, number: point.customdata });
-  });
+    return point && { kind: point.data.meta, number: point.customdata };
+  };
+  const rests = (detail) => window.dispatchEvent(new CustomEvent("winnow-hover", { detail }));
+  chart.on("plotly_click", (event) => named(event) && send.point(named(event)));
+  chart.on("plotly_hover", (event) => rests(named(event)));
+  chart.on("plotly_unhover", () => rests(null));
 }
 
 export default function ({ data, parentElement, setTriggerValue }) {

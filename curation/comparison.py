@@ -24,7 +24,7 @@ from curation.config import SelectionConfig
 from curation.errors import WorkspaceError
 from curation.pipeline import Represented
 from curation.views import View, queries_of, rows_of, select_view
-from curation.workbench import settings
+from curation.workbench import change, represented, settings
 from curation.workspace import Workspace, content_key
 
 if TYPE_CHECKING:
@@ -53,6 +53,35 @@ def save_selection(ws: Workspace, view: View, name: str, author: str = "") -> Sa
     key, config = store_selection(ws, view), view.selection.to_dict()
     parent = next((f"{s.name} v{s.version}" for s in ws.selections(view.project_id)), "")
     return ws.save_selection(view.project_id, name, config, key, parent=parent, author=author)
+
+
+def restore(ws: Workspace, saved: SavedSelection, author: str = "") -> tuple[str, SelectionConfig]:
+    """Make a saved selection the project's present one: representation, selector, budget, pins and bans; notes stay.
+
+    Returns
+    -------
+    str, SelectionConfig
+        Key of the representation, and the selection without its decisions, which stand in the log as one act.
+
+    Raises
+    ------
+    WorkspaceError
+        If its representation is not one of the project's present pool and query set.
+    """
+    project, name = saved.project_id, f"{saved.name} v{saved.version}"
+    opened = open_saved(ws, saved)
+    key, selection = opened.represented.key, opened.selection
+    if key not in {r.key for r in represented(ws, project)}:
+        raise WorkspaceError(
+            f"{name} was made with {opened.represented.name} of another pool or query set than the present ones; "
+            "choose those again on the Data page"
+        )
+    lines = overrides.towards(ws.overrides(project), selection.pinned, selection.banned, author)
+    if lines:
+        ws.decide(project, lines)
+    plain = dataclasses.replace(selection, pinned=(), banned=(), notes={})
+    change(ws, project, active=key, selection=plain)
+    return key, plain
 
 
 @dataclass(frozen=True, eq=False)

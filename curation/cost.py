@@ -23,7 +23,7 @@ from curation.calibration import SECONDS, SPREAD, Rates, calibrate, mean_terms
 from curation.config import ModelConfig, RepresentationConfig, WarmupConfig
 from curation.memory import on_gpu, resident
 from curation.progress import Progress, Silent
-from curation.representing import LARGEST_FOR_TWINS, key_of_features, key_of_warmup, keys_of, options_of
+from curation.representing import key_of_features, key_of_warmup, keys_of, options_of
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -34,12 +34,11 @@ SAMPLE = 2_048  # rows whose lengths are taken; they stand for the others
 _WARMUP_SAMPLE = 512
 _WARMUP_SPREAD, _MAP_SPREAD = 0.3, 0.5
 _ROW_BYTES = 1_200  # of an example in memory, beside its text
-_MAP_BYTES = 16  # a pool row: position and twin group
-# By rule of thumb, in seconds: reading a number; UMAP's own compilation and each of its rows; comparing two rows.
-_READ, _MAP_START, _MAP_ROW, _MAP_PAIR = 4e-9, 20.0, 0.001, 4e-9
-# Of `maps` and `diagnostics.twins`: dimensions that wide features are narrowed to, bytes above which the map narrows
-# them, passes of its SVD times vectors, and what UMAP and the compiler that it brings take.
-_NARROW, _LARGE, _SVD, _UMAP_BYTES = 512, 256 * 2**20, 600, 300 * 10**6
+_MAP_BYTES = 16 + 8 * 15  # a pool row: position and twin group, 15 neighbours and how near they are
+# By rule of thumb, in seconds: reading a number; compiling the map's loops and each row's layout; keeping the nearer of
+# two rows. Then the dimensions that `neighbours` narrows wide features to, and the memory of the compiler.
+_READ, _MAP_START, _MAP_ROW, _MAP_PAIR = 4e-9, 5.0, 0.0003, 2e-9
+_NARROW, _COMPILER_BYTES = 512, 200 * 10**6
 
 
 @dataclass(frozen=True)
@@ -223,9 +222,9 @@ class _Todo:
         n_compared = n_pool
         if config.first_stage:
             n_compared = min(n_pool, max(1, round(config.first_stage.keep * n_pool)) + config.first_stage.audit)
-        key, map_key = keys_of(features, pool, queries, config.first_stage)
+        key, drawn = keys_of(ws, features, pool, queries, config.first_stage)
         if features:
-            draw_map = draw_map and ws.find("map", map_key) is None
+            draw_map = draw_map and ws.find("map", drawn.map) is None
             new = {role: ws.feature_store(features, role).missing(ids) for role, ids in new.items()}
         done = bool(features) and ws.find("representation", key) is not None and not draw_map
         return cls(features, new, n_pool, n_compared, n_queries, draw_map, done)
@@ -318,8 +317,7 @@ class _Size:
             gpu_memory = max(gpu_memory, rates.gpu_memory)
         comparing = resident() + 2 * similarity
         if todo.draws:
-            wide = 4 * todo.n_compared * width
-            comparing += _UMAP_BYTES + 3 * min(wide, max(_LARGE, wide * _NARROW // max(_NARROW, width)))
+            comparing += _COMPILER_BYTES + 2 * 4 * todo.n_compared * min(width, _NARROW)
         return cls(width, max(computing, comparing), gpu_memory, disk)
 
 
@@ -351,11 +349,8 @@ def _afterwards(todo: _Todo, width: int) -> float:
     total = n * width * (todo.n_queries * product + _READ)
     if todo.draws:
         narrow = n * width * _NARROW * product if width > _NARROW else 0.0
-        large = 4 * n * width > _LARGE
-        total += _MAP_START + n * _MAP_ROW + (narrow if large else 0.0)
-        total += n * (min(width, _NARROW) if large else width) * _SVD * product
-        if n <= LARGEST_FOR_TWINS:
-            total += narrow + n * n * (_NARROW * product + _MAP_PAIR)
+        pair = min(width, _NARROW) * product + _MAP_PAIR
+        total += _MAP_START + n * _MAP_ROW + 2 * narrow + n * n / 2 * pair
     return total
 
 

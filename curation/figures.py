@@ -14,7 +14,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 if TYPE_CHECKING:
-    from curation.comparison import Comparison
+    from curation.comparison import Comparison, Overlaps
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,54 @@ def overlap(comparison: Comparison, *, theme: str = "light") -> go.Figure:
         yaxis={"visible": False},
     )
     return figure
+
+
+def overlap_matrix(overlaps: Overlaps, at: int, *, theme: str = "light") -> go.Figure:
+    """Return a heat map of how much each two selections share at one budget.
+
+    Parameters
+    ----------
+    overlaps : Overlaps
+        As `comparison.overlaps` gives it.
+    at : int
+        Which of its budgets.
+    """
+    palette = PALETTES[theme]
+    names = [f"{n}  " for n in _distinct([label(name, 28) for name in overlaps.names])]
+    shared = overlaps.jaccard[at]
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=shared,
+        x=names,
+        y=names,
+        zmin=0.0,
+        zmax=1.0,
+        colorscale=[(i / (len(palette.scale) - 1), c) for i, c in enumerate(palette.scale)],
+        showscale=False,
+        xgap=2,
+        ygap=2,
+        hovertemplate="%{y}and %{x}: %{z:.0%}<extra></extra>",
+    )
+    for i, row in enumerate(shared.tolist()):
+        for j, value in enumerate(row):
+            ink = palette.background if value > 0.5 else palette.text
+            if theme == "dark":
+                ink = palette.background if value > 0.4 else palette.text
+            figure.add_annotation(x=names[j], y=names[i], text=f"{value:.0%}", showarrow=False, font_color=ink)
+    size = 64 * len(names)
+    figure.update_layout(
+        **look(palette, 150 + size),
+        width=260 + max(size, 160),
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        xaxis={"automargin": True, "showgrid": False, "tickangle": -35},
+        yaxis={"automargin": True, "showgrid": False, "autorange": "reversed"},
+    )
+    return figure
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names that were cut to the same text, told apart by a number: equal ones would share a line of the figure."""
+    return [f"{n} ({names[:i].count(n) + 1})" if names[:i].count(n) else n for i, n in enumerate(names)]
 
 
 def coverage(comparison: Comparison, *, theme: str = "light", limit: int = 30) -> go.Figure:

@@ -1,13 +1,14 @@
 """The map of a pool as a Plotly figure: what is picked, pinned, banned; and what moved between two selections.
 
 Points carry nothing but their row's number, so that a map of a whole pool stays small; above `MAX_DRAWN` the grey pool
-is thinned, while picks are always all there. A lasso is tested against the whole pool on the server
-(`workbench.lasso`), so it selects exactly whatever is drawn.
+is thinned where it is dense, while picks, pins, bans and queries are always all there. A lasso is tested against the
+whole pool on the server (`workbench.lasso`), so it selects exactly whatever is drawn. A trace keeps its `uid` from one
+figure to the next, by which Plotly knows what the user has hidden by a click on the legend.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
+from curation import maps
 from curation.figures import PALETTES, Palette, label, look
 
 if TYPE_CHECKING:
@@ -28,8 +30,13 @@ COLOURINGS = {
     "source": "Source",
     "length": "Length",
 }
-MAX_DRAWN = 60_000
+MAX_DRAWN = 50_000
 _SHADES = 48  # steps of a colour scale: Plotly's WebGL points come out in wrong colours where there are too many
+
+
+def colourings(view: View) -> dict[str, str]:
+    """Return what the map of this view can be coloured by: `COLOURINGS`, then the scorers that have scored its pool."""
+    return COLOURINGS | {f"score:{name}": name.replace("_", " ").capitalize() for name in _scores(view)}
 
 
 @dataclass(frozen=True)
@@ -66,30 +73,30 @@ def pool_map(
     """
     palette = PALETTES[theme]
     xy = view.represented.pool_xy
-    paint = _paint(view, colour, palette)
-    drawn = np.flatnonzero(view.state == 0)
-    drawn = drawn[:: -(-drawn.size // MAX_DRAWN) or 1]
+    shown = maps.thin(xy, MAX_DRAWN)
+    drawn = np.flatnonzero(shown & (view.state == 0))
     size = 3.0 if drawn.size > 20_000 else 4.0 if drawn.size > 3_000 else 5.0
-    faint = 0.5 if colour == "state" else 0.6
     figure = _canvas(palette, height, revision=view.represented.key)
-    _scatter(figure, "pool", xy, drawn, {**paint.of(drawn, palette.pool), "size": size, "opacity": faint})
-    outline = {"width": 0.8, "color": palette.background}
-    for name, symbol, bigger, own in (
-        ("picked", "circle", 3.5, palette.picked),
-        ("pinned", "diamond", 7.0, palette.pinned),
-        ("banned", "x-thin", 4.0, palette.banned),
+    paint = _paint(view, colour, palette)
+    small, large = {"size": size, "opacity": 0.5 if colour == "state" else 0.65}, {"size": size + 3.5}
+    large["line"] = {"width": 0.8, "color": palette.background}
+    states = [np.flatnonzero(view.state == n) for n in (1, 2, 3)]
+    thinned = f" · {shown.sum():,} of {len(xy):,} drawn" if not shown.all() else ""
+    paint.draw(figure, xy, drawn, "pool", {"color": palette.pool, **small}, f"pool{thinned}")
+    paint.draw(figure, xy, states[0], "picked", {"color": palette.picked, **large}, f"picked {states[0].size:,}")
+    for name, rows, symbol, bigger, own in (
+        ("pinned", states[1], "diamond", 7.0, palette.pinned),
+        ("banned", states[2], "x-thin", 4.0, palette.banned),
     ):
-        rows = np.flatnonzero(view.state == ("picked", "pinned", "banned").index(name) + 1)
-        marker = paint.of(rows, own) if name == "picked" else {"color": own}
-        line = {"width": 2, "color": own} if name == "banned" else outline
-        _scatter(figure, name, xy, rows, {**marker, "symbol": symbol, "size": size + bigger, "line": line})
+        line = {"width": 2, "color": own} if name == "banned" else large["line"]
+        marker = {"color": own, "symbol": symbol, "size": size + bigger, "line": line}
+        _scatter(figure, xy, rows, marker, uid=name, name=f"{name} {rows.size:,}", showlegend=bool(rows.size))
     query_xy = view.represented.query_xy
     _queries(figure, query_xy, palette)
     if row is not None:
         _ring(figure, xy[row], palette, size + 12)
     if query is not None:
         _ring(figure, query_xy[query], palette, 24)
-    paint.legend(figure, palette.pool)
     _select(figure, area, palette)
     return figure
 
@@ -112,98 +119,145 @@ def moved_map(
     xy = comparison.represented.pool_xy
     figure = _canvas(palette, 520, revision=comparison.represented.key)
     figure.update_layout(dragmode="pan")
-    pool = np.arange(0, len(xy), -(-len(xy) // MAX_DRAWN) or 1)
-    _scatter(figure, "pool", xy, pool, {"color": palette.pool, "size": 4, "opacity": 0.3})
+    pool = np.flatnonzero(maps.thin(xy, MAX_DRAWN))
+    grey = {"color": palette.pool, "size": 3 if pool.size > 20_000 else 4, "opacity": 0.3}
+    _scatter(figure, xy, pool, grey, uid="pool", name="pool")
     outline = {"width": 0.8, "color": palette.background}
-    for name, ids, symbol, own in (
-        ("in both", comparison.both, "circle", palette.picked),
-        (f"only {comparison.a.name}", comparison.only_a, "diamond", palette.pinned),
-        (f"only {comparison.b.name}", comparison.only_b, "square", palette.categories[6]),
+    for uid, name, ids, symbol, own in (
+        ("both", "in both", comparison.both, "circle", palette.picked),
+        ("a", f"only {comparison.a.name}", comparison.only_a, "diamond", palette.pinned),
+        ("b", f"only {comparison.b.name}", comparison.only_b, "square", palette.categories[6]),
     ):
         rows = np.array([positions[i] for i in ids], dtype=np.int64)
         marker = {"color": own, "symbol": symbol, "size": 8 if symbol != "circle" else 7, "line": outline}
-        _scatter(figure, name, xy, rows, marker)
+        name = f"{label(name, 28)} {rows.size:,}"
+        _scatter(figure, xy, rows, marker, uid=uid, name=name, showlegend=bool(rows.size))
     _queries(figure, comparison.represented.query_xy, palette)
     if row is not None:
         _ring(figure, xy[row], palette, 18)
     return figure
 
 
-@dataclass(frozen=True, eq=False)
-class _Paint:
-    """A colouring: a number a row with its colour scale, the words of its legend; no numbers where state is drawn."""
+class _Plain:
+    """No colouring: pool and picks in the colours of their states."""
 
-    values: npt.NDArray[Any] | None = None
-    scale: Sequence[tuple[float, str]] = ()
-    low: float = 0.0
-    high: float = 1.0
-    labels: tuple[str, ...] = ()  # of a colouring by kind
-    title: str = ""
+    def draw(
+        self,
+        figure: go.Figure,
+        xy: npt.NDArray[np.float32],
+        rows: npt.NDArray[np.int64],
+        uid: str,
+        marker: dict[str, Any],
+        name: str,
+    ) -> None:
+        """Draw rows of one state; `marker` is how they look where nothing else colours them."""
+        _scatter(figure, xy, rows, marker, uid=uid, name=name, showlegend=bool(rows.size))
+
+
+@dataclass(frozen=True, eq=False)
+class _Kinds(_Plain):
+    """Colours by kind: one entry of the legend a kind, which shows and hides its rows and its picks together."""
+
+    of: str  # "queries", "sources"
+    codes: npt.NDArray[np.int64]  # (n_pool,), places in `labels`
+    labels: tuple[str, ...]
+    colours: tuple[str, ...]
+
+    def draw(
+        self,
+        figure: go.Figure,
+        xy: npt.NDArray[np.float32],
+        rows: npt.NDArray[np.int64],
+        uid: str,
+        marker: dict[str, Any],
+        name: str,
+    ) -> None:
+        """Draw a trace a kind, without rows too: one that came later would not know that its kind is hidden."""
+        _key(figure, {"color": marker["color"], "size": marker["size"] + 2}, uid=f"key {uid}", name=name, meta="key")
+        codes = self.codes[rows]
+        for code, (kind, colour) in enumerate(zip(self.labels, self.colours, strict=True)):
+            own = {**marker, "color": colour}
+            group = f"{self.of} {code}"
+            mine = rows[codes == code]
+            _scatter(figure, xy, mine, own, uid=f"{uid} {group}", name=kind, legendgroup=group, showlegend=False)
+            if uid == "pool":
+                _key(figure, {"color": colour, "size": 8}, uid=f"kind {group}", name=kind, legendgroup=group)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scale(_Plain):
+    """Colours by a number a row."""
+
+    values: npt.NDArray[np.float32]  # (n_pool,)
+    colours: tuple[str, ...]
+    title: str
     ticks: tuple[tuple[float, ...], tuple[str, ...]] = ((), ())
 
-    def of(self, rows: npt.NDArray[np.int64], otherwise: str) -> dict[str, Any]:
-        """Return the marker's colours for these rows."""
-        if self.values is None:
-            return {"color": otherwise}
-        return {"color": self.values[rows], "colorscale": self.scale, "cmin": self.low, "cmax": self.high}
-
-    def legend(self, figure: go.Figure, grey: str) -> None:
-        """Say what the colours mean: a line a kind, or a colour bar; and that the larger points are the picks."""
-        if self.values is None:
-            return
-        for trace, size in zip(figure.data[:2], (5, 9), strict=True):
-            trace.showlegend = False
-            key = {"color": grey, "size": size}
-            figure.add_scatter(x=[None], y=[None], mode="markers", marker=key, name=trace.name)
-        for kind, (_, colour) in zip(self.labels, self.scale[::2], strict=False):
-            shown = {"color": colour, "size": 8}
-            figure.add_scatter(x=[None], y=[None], mode="markers", marker=shown, name=label(kind, 24))
-        if self.title:
-            bar = {
-                "title": {"text": self.title, "side": "right", "font": {"size": 12}},
-                "thickness": 8,
-                "len": 0.5,
-                "outlinewidth": 0,
-                "x": 1.0,
-            }
-            if self.ticks[0]:
-                bar |= {"tickvals": self.ticks[0], "ticktext": self.ticks[1]}
-            shown = {"color": [self.low], "colorscale": self.scale, "cmin": self.low, "cmax": self.high}
-            figure.add_scatter(
-                x=[None],
-                y=[None],
-                mode="markers",
-                showlegend=False,
-                marker={**shown, "showscale": True, "colorbar": bar},
-            )
+    def draw(
+        self,
+        figure: go.Figure,
+        xy: npt.NDArray[np.float32],
+        rows: npt.NDArray[np.int64],
+        uid: str,
+        marker: dict[str, Any],
+        name: str,
+    ) -> None:
+        """Draw rows by the scale; the grey entry of the legend stands for them."""
+        finite = self.values[np.isfinite(self.values)]
+        low, high = np.quantile(finite, (0.01, 0.99)).tolist() if finite.size else (0.0, 1.0)
+        high = max(high, low + 1e-6)
+        last = len(self.colours) - 1
+        scale = {"colorscale": [(i / last, c) for i, c in enumerate(self.colours)], "cmin": low, "cmax": high}
+        values = _stepped(np.nan_to_num(self.values[rows], nan=low), low, high)
+        own = {**marker, "color": values, **scale}
+        _scatter(figure, xy, rows, own, uid=uid, name=name, legendgroup=uid, showlegend=False)
+        grey = {"color": marker["color"], "size": marker["size"] + 2}
+        _key(figure, grey, uid=f"key {uid}", name=name, legendgroup=uid)
+        if uid == "pool":
+            ticks = {"tickvals": self.ticks[0], "ticktext": self.ticks[1]} if self.ticks[0] else {}
+            title = {"text": label(self.title, 24), "side": "right", "font": {"size": 12}}
+            bar = {"title": title, "thickness": 8, "len": 0.5, "outlinewidth": 0, "x": 1.0, **ticks}
+            shown = {"color": [low], **scale, "showscale": True, "colorbar": bar}
+            _key(figure, shown, uid="bar", name="bar", showlegend=False)
             figure.update_layout(margin_r=56)
 
 
-def _paint(view: View, colour: str, palette: Palette) -> _Paint:
-    n = len(palette.categories)
-    if colour == "query":  # more queries than colours: neighbours differ, the ring and the table say which it is
-        return _Paint(view.nearest_query % n, _steps(palette.categories), -0.5, n - 0.5)
+def _paint(view: View, colour: str, palette: Palette) -> _Plain:
+    if colour == "query":
+        n = len(view.query_titles)
+        names = [f"{q + 1} · {title}" for q, title in enumerate(view.query_titles)]
+        return _kinds(view.nearest_query, np.bincount(view.nearest_query, minlength=n), names, "queries", palette)
     if colour == "source":
         names, codes, counts = np.unique(np.asarray(view.sources), return_inverse=True, return_counts=True)
-        order = np.argsort(-counts, kind="stable")
-        place = np.empty_like(order)
-        place[order] = np.arange(order.size)
-        kinds = [str(s) for s in names[order]]
-        labels = kinds if len(kinds) <= n else [*kinds[: n - 1], f"{len(kinds) - n + 1} others"]
-        return _Paint(np.minimum(place[codes], n - 1), _steps(palette.categories), -0.5, n - 0.5, tuple(labels))
-    shades = [(i / (len(palette.scale) - 1), c) for i, c in enumerate(palette.scale)]
+        return _kinds(codes, counts, names.tolist(), "sources", palette)
     if colour == "similarity":
-        low, high = np.quantile(view.nearest_similarity, (0.01, 0.99)).tolist()
-        high = max(high, low + 1e-6)
-        return _Paint(_stepped(view.nearest_similarity, low, high), shades, low, high, title="similarity")
+        return _Scale(view.nearest_similarity, palette.scale, "similarity")
     if colour == "length":
         length = np.log10(np.maximum(view.rows.n_chars, 1)).astype(np.float32)
-        low, high = np.quantile(length, (0.01, 0.99)).tolist()
-        marks = [t for t in (1, 10, 100, 1_000, 10_000, 100_000) if low <= np.log10(t) <= high]
+        marks = [t for t in (1, 10, 100, 1_000, 10_000, 100_000) if length.min() <= np.log10(t) <= length.max()]
         ticks = (tuple(float(np.log10(t)) for t in marks), tuple(f"{t:,}" for t in marks))
-        high = max(high, low + 1e-6)
-        return _Paint(_stepped(length, low, high), shades, low, high, title="characters", ticks=ticks)
-    return _Paint()
+        return _Scale(length, palette.scale, "characters", ticks)
+    if (scorer := colour.removeprefix("score:")) in _scores(view):
+        return _Scale(np.asarray(_scores(view)[scorer], dtype=np.float32), palette.scale, scorer.replace("_", " "))
+    return _Plain()
+
+
+def _scores(view: View) -> Mapping[str, npt.NDArray[Any]]:
+    return getattr(view, "scores", None) or {}
+
+
+def _kinds(
+    codes: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], names: list[str], many: str, palette: Palette
+) -> _Kinds:
+    """Give the largest kinds a colour each, and the rest the last one together: more can't be told apart."""
+    n = len(palette.categories)
+    order = np.argsort(-counts, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(order.size)
+    labels = [label(names[i], 24) for i in order[:n]]
+    if len(names) > n:
+        labels[n - 1] = f"{len(names) - n + 1} other {many}"
+    return _Kinds(many, np.minimum(place[codes], n - 1), tuple(labels), palette.categories[: len(labels)])
 
 
 def _stepped(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.float32]:
@@ -213,29 +267,41 @@ def _stepped(values: npt.NDArray[np.float32], low: float, high: float) -> npt.ND
     return shown
 
 
-def _steps(colours: Sequence[str]) -> list[tuple[float, str]]:
-    """A colour scale of flat steps, for codes 0, 1, … between −0.5 and n − 0.5."""
-    n = len(colours)
-    return [(edge / n, c) for i, c in enumerate(colours) for edge in (i, i + 1)]
-
-
 def _scatter(
-    figure: go.Figure, name: str, xy: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], marker: dict[str, Any]
+    figure: go.Figure,
+    xy: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    marker: dict[str, Any],
+    *,
+    uid: str,
+    name: str,
+    legendgroup: str = "",
+    showlegend: bool = True,
 ) -> None:
-    """Draw rows. Plotly reads more than tags in a hover line, so what a user may have named stays out of it."""
-    x, y = np.asarray(xy[rows], dtype=np.float32).T
+    """Draw rows. Plotly reads more than tags in a hover line, so what a user may have named stays out of it.
+
+    Without rows there is one point that is nowhere, for Plotly forgets traces without points.
+    """
+    x, y = np.asarray(xy[rows], dtype=np.float32).T if rows.size else np.full((2, 1), np.nan, dtype=np.float32)
     figure.add_scattergl(
         x=x,
         y=y,
-        customdata=(rows + 1).astype(np.int32),
+        customdata=(rows + 1).astype(np.int32) if rows.size else [0],
         mode="markers",
-        name=f"{label(name, 28)} {rows.size:,}" if name != "pool" else "pool",
+        uid=uid,
+        name=name,
+        legendgroup=legendgroup,
         meta="row",
         marker=marker,
         hovertemplate="row %{customdata:,}<extra></extra>",
         unselected={"marker": {"opacity": 0.12}},
-        showlegend=bool(rows.size),
+        showlegend=showlegend,
     )
+
+
+def _key(figure: go.Figure, marker: dict[str, Any], **entry: Any) -> None:
+    """Draw nothing but an entry of the legend, or a colour bar."""
+    figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, hoverinfo="skip", **entry)
 
 
 def _queries(figure: go.Figure, xy: npt.NDArray[np.float32], palette: Palette) -> None:
@@ -247,6 +313,7 @@ def _queries(figure: go.Figure, xy: npt.NDArray[np.float32], palette: Palette) -
         y=xy[:, 1],
         customdata=np.arange(1, len(xy) + 1),
         mode="markers",
+        uid="queries",
         name="queries",
         meta="query",
         marker=marker,
@@ -262,6 +329,7 @@ def _ring(figure: go.Figure, at: npt.NDArray[np.float32], palette: Palette, size
         y=[float(at[1])],
         mode="markers",
         marker=marker,
+        uid=f"ring {size}",
         hoverinfo="skip",
         showlegend=False,
         unselected={"marker": {"opacity": 1}},

@@ -204,11 +204,9 @@ def _texts(root: Path, key: str, positions: tuple[int, ...]) -> list[str]:
 
 def lasso(view: View, xs: list[float], ys: list[float]) -> list[str]:
     """Return the ids of the rows whose map position lies inside a polygon; tested over all rows, drawn or not."""
-    x, y = view.represented.pool_xy.T
-    inside = np.zeros(x.size, dtype=np.bool_)
-    for x1, y1, x2, y2 in zip(xs, ys, np.roll(xs, -1), np.roll(ys, -1), strict=True):
-        if y1 != y2:  # a ray to the right crosses this edge: even-odd rule
-            inside ^= ((y1 > y) != (y2 > y)) & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
+    from curation import maps
+
+    inside = maps.inside(view.represented.pool_xy, xs, ys)
     return [view.pool_ids[i] for i in np.flatnonzero(inside)]
 
 

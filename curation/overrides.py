@@ -9,7 +9,7 @@ workspace stores the log.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Protocol
@@ -92,6 +92,51 @@ def replay(entries: Iterable[Entry]) -> OverrideState:
 def holding(entries: Iterable[Entry]) -> tuple[dict[str, Entry], dict[str, Entry]]:
     """Return row id → the pin or ban that holds after `entries`, in the order decided; row id → the note that does."""
     return _holding(_acts(entries)[0])
+
+
+def towards(state: OverrideState, pinned: Sequence[str], banned: Sequence[str], author: str = "") -> list[Decision]:
+    """Return the lines of one act after which exactly these rows are pinned, in this order, and banned; notes stay."""
+    lines: list[tuple[str, str]] = []
+    if state.pinned != tuple(pinned):
+        lines += [("unpin", row) for row in state.pinned] + [("pin", row) for row in pinned]
+    if set(state.banned) != set(banned):
+        lines += [("unban", row) for row in state.banned if row not in banned]
+        lines += [("ban", row) for row in banned if row not in state.banned]
+    return [Decision(0, action, row, author=author) for action, row in lines]
+
+
+@dataclass(frozen=True)
+class Act:
+    """One act of a log: what was done to how many rows, by whom, when; `stands` is False once it was taken back."""
+
+    action: str
+    rows: tuple[str, ...]
+    text: str
+    author: str
+    time: float
+    stands: bool
+
+
+def history(entries: Iterable[Entry]) -> list[Act]:
+    """Return the acts of a log, newest first, undo and redo among them; an import of mixed lines is an ``import``."""
+    log = list(entries)
+    standing = {act[0].step for act in _acts(log)[0]}
+    told = []
+    for step, lines in groupby(log, key=lambda entry: entry.step):
+        act = list(lines)
+        kinds = {entry.action for entry in act}
+        first, back = act[0], act[0].action in ("undo", "redo")
+        told.append(
+            Act(
+                action=first.action if len(kinds) == 1 else "import",
+                rows=tuple(entry.row_id for entry in act if entry.row_id),
+                text=first.text if len({entry.text for entry in act}) == 1 else "",
+                author=", ".join(dict.fromkeys(entry.author for entry in act if entry.author)),
+                time=first.time,
+                stands=back or step in standing,
+            )
+        )
+    return told[::-1]
 
 
 def _acts(entries: Iterable[Entry]) -> tuple[list[list[Entry]], list[list[Entry]]]:

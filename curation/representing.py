@@ -1,18 +1,21 @@
 """From data sets to similarity and map: lengths in tokens, LESS's warmup, features, each kept by its content key.
 
 The part of the pipeline before anything is selected. Features are kept by row and representation, the similarity by
-features, pool and query set, the map by features and pool: what changes decides what is computed again.
+features, pool and query set, neighbours and map (`mapping`) by features and pool: what changes decides what is computed
+again.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from curation import mapping
 from curation.config import FirstStageConfig, ModelConfig, RepresentationConfig, WarmupConfig
 from curation.errors import ConfigError, DataError
 from curation.progress import Progress, Silent
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from curation.representations import Features, Representation
 
 VERSION = 1
-LARGEST_FOR_TWINS = 100_000  # every pair of rows is compared
 
 
 def tokens(ws: Workspace, dataset_key: str, model: ModelConfig) -> np.ndarray:
@@ -90,7 +92,7 @@ class Represented:
         path = self._map.with_name("twins.npy")
         return _array(path) if path.is_file() else None
 
-    @property
+    @cached_property
     def query_xy(self) -> np.ndarray:
         """Map positions of the queries, float32 (n_queries, 2): where their nearest candidates are."""
         from curation import maps
@@ -102,6 +104,15 @@ class Represented:
     def _map(self) -> Path:
         key: str = self.record["map"]
         return self.folder.parents[1] / "map" / key / "pool_xy.npy"
+
+    @property
+    def neighbours(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Each pool row's nearest other rows and 1 − cosine to them, (n_pool, k); None before the map is drawn.
+
+        Rows without features have −1 and infinity.
+        """
+        folder = self.folder.parents[1] / "neighbours" / self.record.get("neighbours", "none")
+        return mapping.read_graph(folder) if folder.is_dir() else None
 
     @property
     def seen(self) -> np.ndarray | None:
@@ -129,7 +140,7 @@ def represent(
     """Compute features of the pool and the queries, their similarity and, unless told not to, the pool's map.
 
     Features are kept by row and representation, so that only rows never seen before cost anything; the map is the
-    pool's, whatever the queries.
+    pool's, whatever the queries, and rows that joined a pool are placed on the map that it had.
 
     Raises
     ------
@@ -138,7 +149,7 @@ def represent(
     DataError
         If a query has no features: a selection that ignores a query would mislead.
     """
-    from curation import cascade, diagnostics, maps, representations, similarity
+    from curation import cascade, representations, similarity
 
     progress = progress or Silent()
     method = representations.REGISTRY.load(config.name)
@@ -148,9 +159,9 @@ def represent(
     representation = representations.create(config.name, **options)
     representation.prepare(ws.examples(queries))
     features_key = key_of_features(representation)
-    key, map_key = keys_of(features_key, pool, queries, config.first_stage)
+    key, drawn = keys_of(ws, features_key, pool, queries, config.first_stage)
     found = ws.find("representation", key)
-    if found is not None and (not draw_map or ws.find("map", map_key)):
+    if found is not None and (not draw_map or ws.find("map", drawn.map)):
         return read_represented(found)
     stage = _first_stage(ws, pool, queries, config.first_stage, model, progress) if config.first_stage else None
     pool_features, query_features, unusable = _features(
@@ -161,7 +172,7 @@ def represent(
 
     def make(part: Path) -> None:
         values = similarity.compute(query_features, pool_features)
-        values = _spread(values, kept, axis=1, fill=float(values.min()))
+        values = mapping.spread(values, kept, axis=1, fill=float(values.min()))
         np.save(part / "similarity.npy", values)
         report = representation.report()
         if stage is not None:
@@ -178,7 +189,9 @@ def represent(
             "model": model.to_dict() if model and method.needs_base_model else None,
             "warmup": (warmup or WarmupConfig()).to_dict() if method.needs_warmup else None,
             "features": features_key,
-            "map": map_key,
+            "map": drawn.map,
+            "map_base": drawn.base,
+            "neighbours": drawn.graph,
             "pool": pool,
             "queries": queries,
             "unusable": unusable,
@@ -186,17 +199,15 @@ def represent(
         }
         (part / "record.json").write_text(json.dumps(record, ensure_ascii=False, sort_keys=True, indent=1))
 
-    def draw(part: Path) -> None:
-        pool_xy = maps.fit(pool_features, seed=0, progress=progress)
-        np.save(part / "pool_xy.npy", _spread(pool_xy, kept, axis=0, fill=np.nan))
-        if representation.rows_compare and len(pool_features.ids) <= LARGEST_FOR_TWINS:
-            places = np.flatnonzero(kept)
-            groups = np.arange(kept.size)
-            groups[places] = places[diagnostics.twins(pool_features)]
-            np.save(part / "twins.npy", groups)
-
     if draw_map:
-        ws.produce("map", map_key, draw, {"pool": pool, "name": config.name})
+        about = {
+            "pool": pool,
+            "name": config.name,
+            "features": features_key,
+            "thinned": _thinned(config.first_stage, queries),
+        }
+        compare = representation.rows_compare
+        mapping.draw(ws, drawn, about, pool_features, pool=pool, compare=compare, progress=progress)
     card = {"pool": pool, "queries": queries, "name": config.name}
     return read_represented(ws.produce("representation", key, make, card))
 
@@ -226,16 +237,25 @@ def key_of_features(representation: Representation) -> str:
     return content_key("features", **representation.key(), **kept_as)
 
 
-def keys_of(features: str, pool: str, queries: str, first_stage: FirstStageConfig | None) -> tuple[str, str]:
-    """Return the key of the representation that is made of these features, and that of its map."""
-    from curation import maps, similarity
+def keys_of(
+    ws: Workspace, features: str, pool: str, queries: str, first_stage: FirstStageConfig | None
+) -> tuple[str, mapping.Keys]:
+    """Return the key of the representation that is made of these features, and those of its neighbours and map."""
+    from curation import similarity
 
-    thinned = {"first_stage": [first_stage.to_dict(), queries]} if first_stage else {}
+    thinned = _thinned(first_stage, queries)
     versions = [VERSION, similarity.VERSION]
-    return (
-        content_key("representation", features=features, pool=pool, queries=queries, versions=versions, **thinned),
-        content_key("map", features=features, pool=pool, version=maps.VERSION, **thinned),
-    )
+    key = content_key("representation", features=features, pool=pool, queries=queries, versions=versions, **thinned)
+    drawn = mapping.Keys.of(ws, features, pool, thinned)
+    if found := ws.find("representation", key):  # its record says which map it is looked at on
+        record = read_represented(found).record
+        drawn = mapping.Keys(record.get("neighbours", drawn.graph), record["map"], record.get("map_base", ""))
+    return key, drawn
+
+
+def _thinned(first_stage: FirstStageConfig | None, queries: str) -> dict[str, Any]:
+    """What says which rows a first stage left out."""
+    return {"first_stage": [first_stage.to_dict(), queries]} if first_stage else {}
 
 
 def _first_stage(
@@ -280,17 +300,6 @@ def _features(
         raise DataError(f"no pool row can be represented: {next(iter(unusable.values()))}; raise the longest length")
     joined = representation.join(stores["pool"].features(usable), stores["query"].features(query_ids))
     return *joined, unusable
-
-
-def _spread(values: np.ndarray, kept: np.ndarray, axis: int, fill: float) -> np.ndarray:
-    """Put columns (or rows) back where rows without features were left out."""
-    if kept.all():
-        return values
-    shape = list(values.shape)
-    shape[axis] = kept.size
-    whole = np.full(shape, fill, dtype=values.dtype)
-    whole[(slice(None),) * axis + (kept,)] = values
-    return whole
 
 
 def read_represented(folder: Path) -> Represented:

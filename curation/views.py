@@ -44,6 +44,11 @@ class Rows:
     sources: list[str]
     n_chars: npt.NDArray[np.int64]
 
+    @cached_property
+    def n_by_source(self) -> dict[str, int]:
+        """Source → how many rows it has, most first."""
+        return dict(Counter(self.sources).most_common())
+
 
 @lru_cache(maxsize=8)
 def rows_of(root: Path, key: str) -> Rows:
@@ -171,6 +176,16 @@ def queries_of(root: Path, key: str) -> tuple[list[str], list[str]]:
     return [e.id for e in examples], [
         snippet(next(m.content for m in e.messages if m.role == "user")) for e in examples
     ]
+
+
+def line(ws: Workspace, view: View, kind: str, number: int) -> str:
+    """Return one line about a point of the map: a ``"row"`` or ``"query"`` by its number from 1, and how it begins."""
+    if kind == "query":
+        return f"query {number:,} · {view.query_titles[number - 1]}" if 0 < number <= len(view.query_titles) else ""
+    if not 0 < number <= len(view.pool_ids):
+        return ""
+    (example,) = ws.some(view.represented.record["pool"], [number - 1])
+    return f"row {number:,} · {snippet(example.text, 160)}"
 
 
 def snippet(text: str, length: int = 60) -> str:

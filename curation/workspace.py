@@ -143,6 +143,12 @@ class Workspace(DatasetStore):
             new = _append(session, project_id, log, [Decision(0, action, row_id, text, author) for row_id in ids])
         return replay([*log, *new])
 
+    def decide(self, project_id: str, decisions: Sequence[Decision]) -> None:
+        """Append decisions of several kinds to a project's log as one act, which one undo takes back."""
+        with self.write() as session:
+            _project(session, project_id)
+            _append(session, project_id, _log(session, project_id), decisions)
+
     def merge_overrides(
         self, project_id: str, decisions: Sequence[Decision], known: Collection[str], favour: Collection[str] = ()
     ) -> Merge:

@@ -1,4 +1,4 @@
-"""The Curate page's controls: representation, selector and its options, budget, save and export."""
+"""The Curate page's controls: representation, selector and its options, budget."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from curation import comparison, export, selectors
+from curation import selectors
 from curation.config import BudgetConfig
-from pages import _form, _link
+from pages import _curate_options, _form, _link
 from pages import _shell as ui
 
 if TYPE_CHECKING:
     from curation.pipeline import Represented
-    from curation.views import View
 
 _LADDER = tuple(step * 10**power // 10 for power in range(8) for step in (10, 15, 20, 30, 50, 75))[1:]
 _TOKENS_AN_EXAMPLE = 100  # where the budget starts when its unit is changed
@@ -31,8 +30,8 @@ def names(available: list[Represented]) -> dict[str, str]:
     return told
 
 
-def draw(available: list[Represented], n_pool: int) -> None:
-    """Draw the row of controls."""
+def draw(available: list[Represented], pool: str, n_pool: int) -> None:
+    """Draw the row of controls; `pool` is the key of the pool, which has `n_pool` rows."""
     chosen = _link.selection()
     labels = names(available)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="curate-controls"):
@@ -54,32 +53,31 @@ def draw(available: list[Represented], n_pool: int) -> None:
             help="\n".join(f"- **{_form.label(n)}**: {selectors.REGISTRY.help(n)}" for n in known),
             width=170,
         )
-        with st.popover("", icon=":material/tune:", help="Options of the selector, and the seed"):
-            _options()
+        _curate_options.advice()
+        limits = len(chosen.quotas) + (chosen.minimum_similarity is not None)
+        with st.popover(
+            f"{limits}" if limits else "",
+            icon=":material/tune:",
+            help="Options of the selector, quotas by source, a minimum similarity",
+            key=ui.key("options"),
+        ):
+            _curate_options.draw(pool)
+            if not chosen.feedback:
+                _curate_options.feedback()
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="curate-budget"):
             _budget(n_pool)
+    if chosen.feedback:
+        _curate_options.feedback()
 
 
 def _guarded(act: Callable[[], None]) -> Callable[[], None]:
-    """Return a widget's callback that shows a CurationError rather than a trace."""
+    """Return a widget's callback that keeps a CurationError to be shown, rather than a trace."""
 
     def callback() -> None:
-        with ui.guard():
+        with ui.acting():
             act()
 
     return callback
-
-
-def _options() -> None:
-    chosen = _link.selection()
-    with st.form(ui.key(f"options.{chosen.selector}"), border=False):
-        options = selectors.REGISTRY.config(chosen.selector)
-        values = _form.fields(options, chosen.options, f"selector.{chosen.selector}")
-        seed = st.number_input("Seed", 0, value=chosen.seed, help="Seed of selectors that draw at random.")
-        if st.form_submit_button("Apply"):
-            with ui.guard():
-                _link.choose(options=options.from_dict(values).to_dict(), seed=int(seed))
-                st.rerun(scope="fragment")
 
 
 def _budget(n_pool: int) -> None:
@@ -125,63 +123,3 @@ def _budget(n_pool: int) -> None:
         on_change=_guarded(unit),
         label_visibility="collapsed",
     )
-
-
-def keep(view: View) -> None:
-    """Draw the buttons that save and export the selection."""
-    ws, project = ui.workspace(), ui.project_id()
-    with st.popover("Save", icon=":material/bookmark_add:", type="primary", key=ui.key("save-selection")):
-        saved = ws.selections(project)
-        with st.form(ui.key("save"), border=False, enter_to_submit=True):
-            name = st.text_input("Name", value=saved[0].name if saved else "First selection", max_chars=60)
-            st.caption("A name used before gets its next version; nothing is overwritten.")
-            if st.form_submit_button("Save selection", type="primary"):
-                with ui.guard():
-                    made = comparison.save_selection(ws, view, name.strip(), ui.author())
-                    st.session_state["_toast"] = f"Saved {ui.plain(made.name)}, version {made.version}."
-                    st.rerun()
-    st.download_button(
-        "Export",
-        data=lambda: export.archive(ws, export.bundle(ws, project, view)),
-        file_name=f"winnow-{project}.zip",
-        mime="application/zip",
-        icon=":material/download:",
-        on_click="ignore",
-        help="The subset as JSONL and Parquet with ranks, reasons and overrides, a manifest, and the config that "
-        "`winnow run` replays.",
-    )
-
-
-def decisions(view_or_none: View | None) -> None:
-    """Draw undo and redo and, where nothing can be selected, the ways out of the decisions that forbid it."""
-    ws, project = ui.workspace(), ui.project_id()
-    state = ws.overrides(project)
-
-    def act(action: str, ids: tuple[str, ...] = ()) -> None:
-        with ui.guard():
-            ws.override(project, action, ids or "", author=ui.author())
-
-    st.button(
-        "Undo",
-        icon=":material/undo:",
-        key=ui.key("undo"),
-        shortcut="U",
-        type="tertiary",
-        disabled=not state.can_undo,
-        on_click=act,
-        args=("undo",),
-    )
-    st.button(
-        "Redo",
-        icon=":material/redo:",
-        key=ui.key("redo"),
-        shortcut="Shift+U",
-        type="tertiary",
-        disabled=not state.can_redo,
-        on_click=act,
-        args=("redo",),
-    )
-    if view_or_none is None:
-        for action, ids in (("unpin", state.pinned), ("unban", state.banned)):
-            if ids:
-                st.button(f"{action.capitalize()} all {len(ids):,}", on_click=act, args=(action, ids))

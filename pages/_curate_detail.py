@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from curation import workbench
-from pages import _link
+from pages import _curate_table, _link
 from pages import _shell as ui
 
 if TYPE_CHECKING:
@@ -17,18 +17,21 @@ if TYPE_CHECKING:
 _NEAREST = 3
 
 
-def draw(view: View, row_id: str, query: int, height: int) -> None:
-    """Draw the pool row `row_id`; without one, the query at position `query`; without both, what to do."""
+def draw(view: View, row_id: str, query: int, height: int, inside: list[str] | None) -> None:
+    """Draw the pool row `row_id`; without one, the query at position `query`; without both, what to do.
+
+    `inside` are the rows of the lasso: the keys step through the table as it is.
+    """
     with st.container(border=True, height=height, gap="small", key="curate-detail"):
         if row_id in view.rows.position:
-            _row(view, workbench.detail(ui.workspace(), view, row_id))
+            _row(view, workbench.detail(ui.workspace(), view, row_id), inside)
         elif 0 <= query < len(view.query_ids):
             _query(view, query)
         else:
             st.markdown(":gray[Click a point of the map, or a cell of the table, to read an example whole.]")
 
 
-def _row(view: View, detail: Detail) -> None:
+def _row(view: View, detail: Detail, inside: list[str] | None) -> None:
     number = view.rows.position[detail.example.id] + 1
     parts = [
         f"row {number:,}",
@@ -37,7 +40,8 @@ def _row(view: View, detail: Detail) -> None:
     ]
     st.markdown(f"{ui.state_dot(detail.state)} :gray[· {' · '.join(parts)}]")
     st.markdown(ui.plain(detail.sentence))
-    _decide(detail)
+    _linked(view, inside, [(ui.plain(s), row) for s, row in zip(detail.more, detail.rows, strict=False)], "why")
+    _decide(view, detail, inside)
     if detail.note:
         by = f" :gray[— {ui.plain(detail.note_author)}]" if detail.note_author else ""
         st.markdown(f":material/sticky_note_2: {ui.plain(detail.note)}{by}")
@@ -54,14 +58,38 @@ def _row(view: View, detail: Detail) -> None:
                 kwargs={"query": query + 1, "row": "", "at": ""},
             )
     ui.conversation(detail.example)
+    if detail.twins:
+        st.caption(f"Nearly the same as this one, {ui.number(len(detail.twins), 'row')}:")
+        table, _ = workbench.table(ui.workspace(), view, ids=detail.twins, limit=len(detail.twins))
+        told = zip(table["id"], table["state"], table["text"].str.removeprefix("user: "), strict=True)
+        _linked(view, inside, [(f"{ui.state_dot(state)} :gray[{ui.plain(t)}]", i) for i, state, t in told], "twin")
 
 
-def _decide(detail: Detail) -> None:
-    """Pin, ban, note: one row of buttons, each with its key."""
+def _linked(view: View, inside: list[str] | None, lines: list[tuple[str, str]], name: str) -> None:
+    """Draw lines of text, each of which leads to the row that it is about."""
+    if not lines:
+        return
+    with st.container(gap="xxsmall", key=f"curate-lines-{name}"):
+        for n, (said, row) in enumerate(lines):
+            st.button(
+                said,
+                key=ui.key(f"{name}.{n}"),
+                type="tertiary",
+                width="stretch",
+                wrap=name != "twin",
+                help="Click to read that row.",
+                on_click=_curate_table.read,
+                args=(view, inside, row),
+            )
+
+
+def _decide(view: View, detail: Detail, inside: list[str] | None) -> None:
+    """Pin, ban, note, and the rows before and after: one line of buttons, each with its key."""
     row = detail.example.id
 
     def act(action: str) -> None:
-        with ui.guard():
+        with ui.acting():
+            _curate_table.remember(view, inside, row)
             ui.workspace().override(ui.project_id(), action, row, author=ui.author())
             _link.write(row=row)  # what was decided about stays in sight
 
@@ -87,6 +115,17 @@ def _decide(detail: Detail) -> None:
         )
         if st.button("Note", icon=":material/edit_note:", key=ui.key("note"), shortcut="N"):
             _note(row, detail.note)
+        for by, icon, key, said in ((-1, "arrow_upward", "K", "previous"), (1, "arrow_downward", "J", "next")):
+            st.button(
+                "",
+                icon=f":material/{icon}:",
+                key=ui.key(said),
+                shortcut=key,
+                type="tertiary",
+                on_click=_curate_table.step,
+                args=(view, inside, row, by),
+                help=f"The {said} row of the table, as it is filtered and sorted.",
+            )
 
 
 @st.dialog("Note")
@@ -96,7 +135,7 @@ def _note(row: str, text: str) -> None:
     def save() -> None:
         written = str(st.session_state[f"note.{row}"]).strip()
         if written != text:
-            with ui.guard():
+            with ui.acting():
                 ui.workspace().override(ui.project_id(), "note", row, text=written, author=ui.author())
 
     if st.button("Save note", type="primary", on_click=save):

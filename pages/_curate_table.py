@@ -1,4 +1,4 @@
-"""The Curate page's table: a page of rows at a time, filtered and sorted on the server; decisions about many rows."""
+"""The Curate page's table: rows filtered, sorted and searched on the server, a page at a time, and stepped through."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from curation import workbench
-from pages import _link
+from pages import _curate_many, _link
 from pages import _shell as ui
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from curation.views import View
 
-PAGE = 50
+PAGE = 25
 STATES = ("all", "picked", "pinned", "banned", "not picked")
 ORDERS = {
     "rank": "Rank",
@@ -25,9 +25,12 @@ ORDERS = {
     "length": "Shortest",
     "-length": "Longest",
 }
+SEARCHES = {"": "Words", "meaning": "Meaning"}
+_FOLLOWING = "_curate.following"
+_KEYS = st.components.v2.component("winnow_search_key", js=(ui.ASSETS / "search.js").read_text("utf-8"))
 
 
-def draw(view: View, inside: list[str] | None) -> None:
+def draw(view: View, inside: list[str] | None, reading: str) -> None:
     """Draw the filters, the decisions about many rows, and the table.
 
     Parameters
@@ -36,24 +39,77 @@ def draw(view: View, inside: list[str] | None) -> None:
         What stands.
     inside : list of str, optional
         Ids of the rows in the lasso or box.
+    reading : str
+        Id of the row that is read whole; it is marked.
     """
     _filters(view)
     page = max(1, _link.number("at", 1))
-    order = _link.read("sort", "rank")
     table, total = workbench.table(
-        ui.workspace(),
-        view,
-        offset=PAGE * (page - 1),
-        limit=PAGE,
-        ids=inside,
-        order=order if order in ORDERS else "rank",
-        **_filtered(),
+        ui.workspace(), view, offset=PAGE * (page - 1), limit=PAGE, ids=inside, **_filtered(), order=_order()
     )
-    _head(view, inside, table, total, page)
+    key = ui.key(f"curate.table.{hash(tuple(table['id']))}")  # other rows are another table, so that no tick slips
+    ticked = [table["id"].iloc[i] for i in _marks(key).get("rows", ())]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="curate-marked"):
+        st.markdown(f"**{total:,}** rows" + (" in the lasso" if inside is not None else ""), width="content")
+        _link.pager(page, max(1, -(-total // PAGE)))
+        narrowed = inside is not None or any(map(_link.read, ("search", "state", "source", "query")))
+        if ticked:
+            _curate_many.draw(f"the {len(ticked):,} ticked", lambda: ticked)
+        elif narrowed and total:
+            _curate_many.draw(f"all {total:,}", lambda: rows(view, inside))
+        if inside is not None:
+            st.button(
+                "Clear lasso",
+                icon=":material/close:",
+                type="tertiary",
+                on_click=_link.draw_area,
+                args=(None,),
+                key=ui.key("clear"),
+            )
     if total:
-        _rows(table)
+        with st.container(key="curate-table"):
+            _rows(table, key, reading)
     else:
         st.markdown(":gray[No row matches. Loosen the filters, or clear the lasso.]")
+    _KEYS(key=ui.key("search-key"))
+
+
+# ------------------------------------------------------------------------------------------ the rows and their order
+
+
+def rows(view: View, inside: list[str] | None) -> list[str]:
+    """Return the ids of all the rows that the table has, page after page."""
+    return workbench.matching(ui.workspace(), view, ids=inside, **_filtered(), order=_order())
+
+
+def read(view: View, inside: list[str] | None, row: str) -> None:
+    """Show a row whole, and turn the table to the page that has it."""
+    listed = rows(view, inside)
+    _link.write(row=row, **({"at": listed.index(row) // PAGE + 1} if row in listed else {}))
+
+
+def step(view: View, inside: list[str] | None, row: str, by: int) -> None:
+    """Read the row after (`by` 1) or before (−1) the one that is read; after a decision, the one that was next then."""
+    listed = rows(view, inside)
+    decided, following = st.session_state.get(ui.key(_FOLLOWING), ("", ""))
+    if by > 0 and decided == row and following in listed:
+        read(view, inside, following)
+    elif row in listed:
+        read(view, inside, listed[min(max(listed.index(row) + by, 0), len(listed) - 1)])
+    elif listed:
+        read(view, inside, listed[min(PAGE * max(0, _link.number("at", 1) - 1), len(listed) - 1)])
+
+
+def remember(view: View, inside: list[str] | None, row: str) -> None:
+    """Keep which row comes next, before a decision moves `row` elsewhere in the table."""
+    listed = rows(view, inside)
+    place = listed.index(row) + 1 if row in listed else 0
+    st.session_state[ui.key(_FOLLOWING)] = (row, listed[place] if place < len(listed) else "")
+
+
+def _order() -> str:
+    order = _link.read("sort", "rank")
+    return order if order in ORDERS else "rank"
 
 
 def _filtered() -> dict[str, Any]:
@@ -67,6 +123,9 @@ def _filtered() -> dict[str, Any]:
     }
 
 
+# ------------------------------------------------------------------------------------------------------- on screen
+
+
 def _filters(view: View) -> None:
     def put(name: str) -> None:
         _link.write(**{name: _link.value(name), "at": ""})
@@ -74,15 +133,16 @@ def _filters(view: View) -> None:
     sources = [s for s in sorted({*view.sources}) if s]
     queries = range(len(view.query_titles) + 1)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="curate-filters"):
-        st.text_input(
-            "Search",
-            key=_link.follow("search", _link.read("search")),
-            on_change=put,
-            args=("search",),
-            placeholder="Words in the conversation",
-            icon=":material/search:",
-            label_visibility="collapsed",
-        )
+        with st.container(key="curate-search", width="stretch"):
+            st.text_input(
+                "Search",
+                key=_link.follow("search", _link.read("search")),
+                on_change=put,
+                args=("search",),
+                placeholder="Words in the conversation   /",
+                icon=":material/search:",
+                label_visibility="collapsed",
+            )
         _pick("state", STATES, "all", put, lambda s: "Any state" if s == "all" else s.capitalize(), 130)
         _pick("source", ("", *sources), "", put, lambda s: s or "Any source", 150)
         titles = ("Any query", *(f"{i} · {t}" for i, t in enumerate(view.query_titles, start=1)))
@@ -104,66 +164,31 @@ def _pick(name: str, options: Any, default: str, put: Any, say: Any, width: int)
     )
 
 
-def _head(view: View, inside: list[str] | None, table: pd.DataFrame, total: int, page: int) -> None:
-    """One line: how many rows, what can be done with all of them or with the ticked ones, and the pages."""
-    ticked = [table["id"].iloc[i] for i in _marks(table).get("rows", ())]
-    narrowed = inside is not None or any(map(_link.read, ("search", "state", "source", "query")))
-    pages = max(1, -(-total // PAGE))
-
-    def decide(action: str) -> None:
-        with ui.guard():
-            ids = ticked or workbench.matching(ui.workspace(), view, ids=inside, **_filtered())
-            ui.workspace().override(ui.project_id(), action, ids, author=ui.author())
-            st.toast(f"{len(ids):,} rows: {action}. One undo takes it back.", icon=":material/done_all:")
-
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="curate-marked"):
-        said = f"**{total:,}** rows" + (" in the lasso" if inside is not None else "")
-        st.markdown(said, width="content")
-        _link.pager(page, pages)
-        if ticked or (narrowed and total):
-            which = f"the {len(ticked):,} ticked" if ticked else f"all {total:,}"
-            for action, icon in (("pin", "keep"), ("ban", "block")):
-                name = f"{action.capitalize()} {which}"
-                st.button(
-                    name, icon=f":material/{icon}:", key=ui.key(f"many.{action}"), on_click=decide, args=(action,)
-                )
-        if inside is not None:
-            st.button(
-                "Clear lasso",
-                icon=":material/close:",
-                type="tertiary",
-                on_click=_link.draw_area,
-                args=(None,),
-                key=ui.key("clear"),
-            )
-
-
-def _key(table: pd.DataFrame) -> str:
-    """Key of the table's widget: other rows or another order are another table, so that no tick slips."""
-    return ui.key(f"curate.table.{hash(tuple(table['id']))}")
-
-
-def _marks(table: pd.DataFrame) -> dict[str, Any]:
+def _marks(key: str) -> dict[str, Any]:
     """What is ticked (`rows`) and clicked (`cells`) in the table."""
-    return dict((st.session_state.get(_key(table)) or {}).get("selection", {}))
+    return dict((st.session_state.get(key) or {}).get("selection", {}))
 
 
-def _rows(table: pd.DataFrame) -> None:
+def _rows(table: pd.DataFrame, key: str, reading: str) -> None:
     def read_one() -> None:
-        if cells := _marks(table).get("cells"):
+        if cells := _marks(key).get("cells"):
             _link.write(row=table["id"].iloc[cells[0][0]])
 
-    marks = {state: f"{ui.STATES[state][0]} {state}" for state in ("pool", "picked", "pinned", "banned")}
+    marks = _marks(key)
+    listed = table["id"].tolist()
+    cells = [[listed.index(reading), "text"]] if reading in listed else []
+    if [c[0] for c in marks.get("cells", ())] != [c[0] for c in cells]:  # what is read elsewhere is marked here
+        st.session_state[key] = {"selection": {"rows": marks.get("rows", []), "columns": [], "cells": cells}}
+    states = {state: f"{ui.STATES[state][0]} {state}" for state in ("pool", "picked", "pinned", "banned")}
     text = table["text"].str.removeprefix("user: ")
-    shown = table.assign(query=table["query"] + 1, state=table["state"].map(marks), text=text)
     st.dataframe(
-        shown,
-        key=_key(table),
+        table.assign(query=table["query"] + 1, state=table["state"].map(states), text=text),
+        key=key,
         on_select=read_one,
         selection_mode=("multi-row", "single-cell"),
         hide_index=True,
         placeholder="",
-        height=420,
+        height="content",
         column_order=("rank", "text", "source", "similarity", "query", "state", "note"),
         column_config={
             "rank": st.column_config.NumberColumn("Rank", width=60, format="%d"),

@@ -73,7 +73,7 @@ def _store(here: dict[str, str]) -> None:
 
 # ------------------------------------------------------------------------------------------------------ selection
 
-_CHOICE = ("representation", "selector", "options", "budget", "seed")
+_CHOICE = ("representation", "selector", "options", "budget", "seed", "quotas", "minimum", "feedback")
 
 
 def _spelled(selection: SelectionConfig) -> dict[str, str]:
@@ -83,6 +83,9 @@ def _spelled(selection: SelectionConfig) -> dict[str, str]:
         "options": json.dumps(selection.options, sort_keys=True) if selection.options else "",
         "budget": str(budget.examples) if budget.examples is not None else f"{budget.tokens}t",
         "seed": str(selection.seed),
+        "quotas": json.dumps(selection.quotas, sort_keys=True) if selection.quotas else "",
+        "minimum": "" if selection.minimum_similarity is None else f"{selection.minimum_similarity:g}",
+        "feedback": f"{selection.feedback_weight:g}" if selection.feedback else "",
     }
 
 
@@ -94,9 +97,13 @@ def selection() -> SelectionConfig:
         budget = BudgetConfig(tokens=size) if amount.endswith("t") else BudgetConfig(examples=size)
         options = json.loads(read("options", "{}"))
         selectors.REGISTRY.config(read("selector")).from_dict(options)
-        return SelectionConfig.from_dict(
-            {"selector": read("selector"), "options": options, "budget": budget, "seed": number("seed")}
-        )
+        made: dict[str, Any] = {"selector": read("selector"), "options": options, "budget": budget}
+        made |= {"seed": number("seed"), "quotas": json.loads(read("quotas", "{}"))}
+        if read("minimum"):
+            made["minimum_similarity"] = float(read("minimum"))
+        if read("feedback"):
+            made |= {"feedback": True, "feedback_weight": float(read("feedback"))}
+        return SelectionConfig.from_dict(made)
     except (ValueError, CurationError):
         return workbench.settings(ui.workspace(), ui.project_id()).selection
 
@@ -106,6 +113,11 @@ def choose(**changes: Any) -> None:
     chosen = dataclasses.replace(selection(), **changes)
     workbench.change(ui.workspace(), ui.project_id(), selection=chosen)
     write(at="", **_spelled(chosen))
+
+
+def open_selection(representation: str, chosen: SelectionConfig) -> None:
+    """Show a selection that the project was just given."""
+    write(at="", area="", representation=representation, **_spelled(chosen))
 
 
 def choose_representation(key: str) -> None:

@@ -18,13 +18,13 @@ from streamlit.runtime.pages_manager import PagesManager
 from curation.errors import CurationError
 from curation.workspace import Workspace
 from pages import _jobs
-from pages._text import duration, number, plain, sentence, size
+from pages._text import duration, moment, number, plain, sentence, size
 
 if TYPE_CHECKING:
     from curation.data.rows import Example
     from curation.tables import Project
 
-__all__ = ["duration", "number", "plain", "sentence", "size"]
+__all__ = ["duration", "moment", "number", "plain", "sentence", "size"]
 
 ASSETS = Path(__file__).parent.parent / "assets"
 PAGES = {
@@ -132,6 +132,21 @@ def guard() -> Iterator[None]:
         yield
     except CurationError as error:
         st.error(sentence(error), icon=":material/error:")
+
+
+@contextmanager
+def acting() -> Iterator[None]:
+    """Keep a CurationError that is raised inside for `refused`: what a callback draws itself has no place on a page."""
+    try:
+        yield
+    except CurationError as error:
+        st.session_state["_refused"] = sentence(error)
+
+
+def refused() -> None:
+    """Show why the last act could not be done."""
+    if said := st.session_state.pop("_refused", ""):
+        st.error(said, icon=":material/error:")
 
 
 def page(title: str, lead: str = "") -> None:

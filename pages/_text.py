@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import datetime
 
 from curation.errors import CurationError
 
@@ -37,3 +38,9 @@ def size(n_bytes: float) -> str:
     if n_bytes < 1e6:
         return f"{n_bytes / 1e3:,.0f} kB"
     return f"{n_bytes / 1e6:,.0f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:,.1f} GB"
+
+
+def moment(seconds: float) -> str:
+    """Return a time, in seconds since 1970, as people write it: ``21 Nov, 14:05``; the year where it is another."""
+    then, now = datetime.fromtimestamp(seconds), datetime.now()
+    return f"{then.day} {then:%b}" + (f", {then:%H:%M}" if then.year == now.year else f" {then.year}")

@@ -37,6 +37,7 @@ def view() -> Any:
         represented=represented,
         state=state,
         nearest_query=np.arange(N) % M,
+        query_titles=["add numbers", "<script>spell</script>", "name a colour"],
         nearest_similarity=np.linspace(0, 1, N, dtype=np.float32),
         sources=["<b>web</b>" if i % 3 == 0 else "books" if i % 3 == 1 else "code" for i in range(N)],
         rows=SimpleNamespace(n_chars=np.arange(1, N + 1) * 10),
@@ -64,13 +65,17 @@ def two() -> Any:
     )
 
 
-def traces(figure: go.Figure) -> dict[str, Any]:
-    """The traces of points by the first word of their names; those that only explain the legend are left out."""
-    return {str(t.name).split(" ")[0]: t for t in figure.data if t.name and t.type == "scattergl"}
+def traces(figure: go.Figure) -> dict[str, list[Any]]:
+    """The traces of points by the first word of their uid; those that only explain the legend are left out."""
+    found: dict[str, list[Any]] = {}
+    for trace in figure.data:
+        if trace.type == "scattergl":
+            found.setdefault(str(trace.uid).split(" ")[0], []).append(trace)
+    return found
 
 
-def rows_of(trace: Any) -> list[int]:
-    return (np.asarray(trace.customdata) - 1).tolist()
+def rows_of(drawn: list[Any]) -> list[int]:
+    return sorted(int(n) - 1 for trace in drawn for n in np.asarray(trace.customdata) if n)
 
 
 @pytest.mark.parametrize("colour", figures_map.COLOURINGS)
@@ -81,7 +86,9 @@ def test_every_row_is_drawn_once_in_the_trace_of_its_state(view: Any, colour: st
     assert rows_of(drawn["picked"]) == [0, 1, 2, 3, 4, 5]
     assert rows_of(drawn["pinned"]) == [6, 7]
     assert rows_of(drawn["banned"]) == [8]
-    np.testing.assert_array_equal(drawn["picked"].x, view.represented.pool_xy[:6, 0])
+    for trace in drawn["picked"]:
+        rows = np.asarray(trace.customdata) - 1
+        np.testing.assert_array_equal(trace.x[rows >= 0], view.represented.pool_xy[rows[rows >= 0], 0])
 
 
 def test_queries_lie_above_every_row_and_the_states_differ_in_shape(view: Any) -> None:
@@ -90,33 +97,63 @@ def test_queries_lie_above_every_row_and_the_states_differ_in_shape(view: Any) -
     assert [t.meta for t in shown] == ["row"] * 4 + ["query"]
     symbols = [t.marker.symbol or "circle" for t in shown[1:]]
     assert symbols == ["circle", "diamond", "x-thin", "star"]
+    for colour in figures_map.COLOURINGS:
+        assert figures_map.pool_map(view, colour=colour).data[-1].meta == "query"
 
 
 def test_points_carry_their_row_number_and_no_text(view: Any) -> None:
-    figure = json.loads(figures_map.pool_map(view, colour="source").to_json())
-    for trace in figure["data"]:
-        assert "text" not in trace and "hovertext" not in trace
-        assert "<b>" not in json.dumps(trace.get("hovertemplate", "")) and "<b>" not in str(trace.get("name"))
+    for colour in ("source", "query"):
+        for trace in json.loads(figures_map.pool_map(view, colour=colour).to_json())["data"]:
+            assert "text" not in trace and "hovertext" not in trace
+            words = json.dumps([trace.get("hovertemplate", ""), trace.get("name", "")])
+            assert "<b>" not in words and "<script>" not in words
 
 
 def test_colour_by_source_names_the_sources_by_size_and_puts_the_rest_together(view: Any) -> None:
     names = [t.name for t in figures_map.pool_map(view, colour="source").data if t.type == "scatter"]
-    assert names[:2] == ["pool", "picked 6"]
-    assert names[2:] == ["&lt;b&gt;web&lt;/b&gt;", "books", "code"]
+    assert names == ["pool", "&lt;b&gt;web&lt;/b&gt;", "books", "code", "picked 6"]
     view.sources = [f"s{i:02d}" for i in range(N)]
     figure = figures_map.pool_map(view, colour="source")
-    names = [t.name for t in figure.data if t.type == "scatter"]
-    assert len(names) == 12 and names[-1] == "31 others"
-    codes = np.asarray(traces(figure)["pool"].marker.color)
-    assert codes.max() == 9
+    kinds = [t for t in figure.data if str(t.uid).startswith("kind")]
+    assert len(kinds) == 10 and kinds[-1].name == "31 other sources"
+    assert rows_of([t for t in traces(figure)["pool"] if t.name == kinds[-1].name]) == list(range(9, N))
+
+
+def test_a_query_is_a_kind_named_by_its_number_and_words(view: Any) -> None:
+    figure = figures_map.pool_map(view, colour="query")
+    names = [t.name for t in figure.data if str(t.uid).startswith("kind")]
+    assert names == ["1 · add numbers", "2 · &lt;script&gt;spell&lt;/scri…", "3 · name a colour"]
+    nearest_first = [t for t in traces(figure)["pool"] if t.name == "1 · add numbers"]
+    assert rows_of(nearest_first) == [n for n in range(9, N) if n % M == 0]
+
+
+def test_a_click_on_a_kind_hides_its_rows_and_its_picks_and_is_remembered(view: Any) -> None:
+    before = figures_map.pool_map(view, colour="source")
+    code = [t for t in before.data if t.legendgroup == "sources 2"]
+    assert [str(t.uid) for t in code] == ["pool sources 2", "kind sources 2", "picked sources 2"]
+    assert [bool(t.showlegend) for t in code] == [False, True, False] or code[1].showlegend is None
+    view.state[:] = 0  # nothing is picked any more: the traces are the same, and each has a point
+    after = figures_map.pool_map(view, colour="source")
+    assert [t.uid for t in after.data] == [t.uid for t in before.data]
+    assert all(len(t.x) for t in after.data)
+    assert len({t.uid for t in before.data}) == len(before.data)
 
 
 def test_colour_by_similarity_has_a_scale_from_its_values(view: Any) -> None:
-    drawn = traces(figures_map.pool_map(view, colour="similarity"))
-    marker = drawn["pool"].marker
-    np.testing.assert_allclose(marker.color, view.nearest_similarity[9:], atol=0.5 / 47 + 0.01)
-    assert 0 <= marker.cmin < marker.cmax <= 1
-    assert marker.color.min() >= np.float32(marker.cmin) and marker.color.max() <= np.float32(marker.cmax)
+    (pool,) = traces(figures_map.pool_map(view, colour="similarity"))["pool"]
+    np.testing.assert_allclose(pool.marker.color, view.nearest_similarity[9:], atol=0.5 / 47 + 0.01)
+    assert 0 <= pool.marker.cmin < pool.marker.cmax <= 1
+    assert pool.marker.color.min() >= np.float32(pool.marker.cmin)
+
+
+def test_a_scorer_colours_the_map_and_an_unknown_colouring_is_none(view: Any) -> None:
+    assert figures_map.colourings(view) == figures_map.COLOURINGS
+    view.scores = {"answer_length": np.where(np.arange(N) % 7 == 0, np.nan, np.arange(N))}
+    assert figures_map.colourings(view)["score:answer_length"] == "Answer length"
+    (pool,) = traces(figures_map.pool_map(view, colour="score:answer_length"))["pool"]
+    assert np.isfinite(pool.marker.color).all() and pool.marker.color[10] < pool.marker.color[-1]
+    plain, unknown = figures_map.pool_map(view), figures_map.pool_map(view, colour="score:none")
+    assert [t.uid for t in unknown.data] == [t.uid for t in plain.data]
 
 
 def test_a_scale_has_few_shades_so_that_webgl_draws_them_right() -> None:
@@ -125,15 +162,16 @@ def test_a_scale_has_few_shades_so_that_webgl_draws_them_right() -> None:
 
 def test_equal_values_still_make_a_scale(view: Any) -> None:
     view.nearest_similarity = np.ones(N, dtype=np.float32)
-    marker = traces(figures_map.pool_map(view, colour="similarity"))["pool"].marker
-    assert marker.cmin < marker.cmax
+    (pool,) = traces(figures_map.pool_map(view, colour="similarity"))["pool"]
+    assert pool.marker.cmin < pool.marker.cmax
 
 
 def test_a_large_pool_is_thinned_and_its_picks_are_not(view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures_map, "MAX_DRAWN", 10)
     drawn = traces(figures_map.pool_map(view))
-    assert len(drawn["pool"].customdata) <= 10
-    assert rows_of(drawn["picked"]) == [0, 1, 2, 3, 4, 5]
+    assert 0 < len(rows_of(drawn["pool"])) <= 10
+    assert rows_of(drawn["picked"]) == [0, 1, 2, 3, 4, 5] and rows_of(drawn["banned"]) == [8]
+    assert drawn["pool"][0].name == "pool · 10 of 40 drawn"
 
 
 def test_the_zoom_belongs_to_the_representation_and_the_outline_to_the_lasso(view: Any) -> None:
@@ -166,6 +204,7 @@ def test_a_map_of_six_thousand_rows_is_a_quarter_megabyte(view: Any) -> None:
         nearest_query=np.zeros(n, dtype=np.int64),
         nearest_similarity=rng.random(n).astype(np.float32),
         sources=["s"] * n,
+        query_titles=["q"],
         rows=SimpleNamespace(n_chars=np.ones(n)),
     )
     assert len(figures_map.pool_map(big, colour="similarity").to_json()) < 250_000
@@ -174,7 +213,7 @@ def test_a_map_of_six_thousand_rows_is_a_quarter_megabyte(view: Any) -> None:
 def test_moved_rows_are_drawn_by_the_side_that_has_them(two: Any) -> None:
     positions = {f"r{i}": i for i in range(N)}
     figure = figures_map.moved_map(two, positions, row=3)
-    rows = {t.name: rows_of(t) for t in figure.data if t.customdata is not None and t.meta == "row"}
+    rows = {t.name: rows_of([t]) for t in figure.data if t.customdata is not None and t.meta == "row"}
     assert rows["only mine v1 6"] == [0, 1, 2, 3, 4, 5]
     assert rows["in both 4"] == [6, 7, 8, 9]
     assert rows["only &lt;i&gt;other&lt;/i&gt; 6"] == [10, 11, 12, 13, 14, 15]

@@ -93,6 +93,51 @@ def test_a_grown_pool_costs_only_its_new_rows(workspace: Workspace, small: RunCo
     assert workspace.count(made["pool"]) == 44
 
 
+def test_a_map_keeps_its_places_when_rows_join_or_leave(
+    workspace: Workspace, small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = workspace.create_project("Growing").id
+
+    def shown(pool: list[dict[str, str]], queries: DatasetConfig = small.queries) -> pipeline.Represented:
+        config = dataclasses.replace(small, pool=write(tmp_path / f"{len(pool)}.jsonl", pool), queries=queries)
+        made = pipeline.run(workspace, config, project_id=project)
+        return pipeline.read_represented(workspace.artefact("representation", made["representation"]))
+
+    before = shown(rows(40))
+    monkeypatch.setattr("curation.maps.fit", lambda *_, **__: pytest.fail("laid out again"))
+    grown = shown(rows(44))
+    np.testing.assert_array_equal(grown.pool_xy[:40], before.pool_xy)
+    assert np.isfinite(grown.pool_xy).all() and grown.record["map_base"] == before.record["map"]
+    other = write(tmp_path / "other.jsonl", [{"prompt": "spell the word number 3", "response": "three"}])
+    assert shown(rows(44), other).record["map"] == grown.record["map"]
+    np.testing.assert_array_equal(shown(rows(38)).pool_xy, before.pool_xy[:38])
+    monkeypatch.undo()
+    many = shown(rows(300))  # too many new ones for the old map to say where they belong
+    assert many.record["map_base"] == "" and (many.pool_xy[:40] != before.pool_xy).any()
+
+
+def test_neighbours_are_kept_with_the_map_and_leave_out_unusable_rows(
+    workspace: Workspace, small: RunConfig, tmp_path: Path
+) -> None:
+    project = workspace.create_project("Neighbours").id
+    pool = rows(40)
+    pool[5] = dict(pool[9])
+    config = dataclasses.replace(small, pool=write(tmp_path / "twins.jsonl", pool))
+    assert (
+        pipeline.read_represented(
+            workspace.artefact("representation", pipeline.run(workspace, config)["representation"])
+        ).neighbours
+        is None
+    )
+    made = pipeline.run(workspace, config, project_id=project)
+    shown = pipeline.read_represented(workspace.artefact("representation", made["representation"]))
+    assert shown.neighbours is not None and shown.twins is not None
+    indices, distances = shown.neighbours
+    assert indices.shape == distances.shape == (40, 15)
+    assert indices[5, 0] == 9 and indices[9, 0] == 5 and distances[5, 0] < 1e-6
+    assert shown.twins[9] == shown.twins[5] == 5
+
+
 def test_pins_bans_and_the_exact_budget(workspace: Workspace, small: RunConfig) -> None:
     made = pipeline.run(workspace, small)
     ids = workspace.ids(made["pool"])

@@ -200,7 +200,7 @@ def bundle(out: Path = ASSETS / "demo", home: Path | None = None) -> None:
         keys = [pipeline.load(ws, data, "") for data in (made.pool, made.queries)]
         pipeline.represent(ws, keys[0], keys[1], made.representation, model=made.model, warmup=made.warmup)
     shutil.rmtree(out, ignore_errors=True)
-    for kind in ("representation", "map", "experiment", "evaluation"):
+    for kind in ("representation", "neighbours", "map", "experiment", "evaluation"):
         for artefact in ws.artefacts(kind):
             shutil.copytree(ws.artefact(kind, artefact.key), out / kind / artefact.key)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from tests.benchmarks.selection_peak import vectors
 
 from curation import diagnostics, explain, figures_map, pipeline, selectors, workbench
 from curation.config import BudgetConfig, DatasetConfig, RepresentationConfig, SelectionConfig
@@ -25,6 +24,7 @@ from curation.selectors import Budget, Overrides, Problem
 from curation.similarity import Features
 from curation.views import View
 from tests.benchmarks.measure import Bench, Figure
+from tests.benchmarks.selection_peak import vectors
 
 _QUICK = 20  # times fewer rows
 _BUDGET = 500

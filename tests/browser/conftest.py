@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,10 +14,12 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from curation import jobs
+from curation import jobs, pipeline, workbench
+from curation.config import BudgetConfig, DatasetConfig, SelectionConfig
 from curation.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -90,3 +93,27 @@ def page(browser: Browser) -> Iterator[Page]:
     context.set_default_timeout(60_000)
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture
+def grid(app: App, tmp_path: Path) -> str:
+    """A project of 400 rows, 60 of them picked, whose map is a grid of 20 × 20, with three queries."""
+    ws = Workspace(app.home)
+    (app.home / "demo-installed.json").write_text('{"projects": []}')  # the demo is not needed here, so not waited for
+    pid = ws.create_project("Grid").id
+    keys = []
+    for role, n in (("pool", 400), ("query", 3)):
+        rows = [{"prompt": f"{role} {i}", "response": str(i), "source": f"s{i % 4}"} for i in range(n)]
+        path = tmp_path / f"{role}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        keys.append(pipeline.load(ws, DatasetConfig(path=str(path)), role, project_id=pid))
+    y, x = np.divmod(np.arange(400, dtype=np.float32), 20)
+    with ws.build("map", "7" * 32, {}) as part:
+        np.save(part / "pool_xy.npy", np.stack([x, y], axis=1))
+    record = {"representation": {"name": "lexical", "options": {}}, "model": None, "warmup": None, "features": "7" * 32}
+    record |= {"map": "7" * 32, "pool": keys[0], "queries": keys[1], "unusable": {}, "report": {}}
+    with ws.build("representation", "8" * 32, {"pool": keys[0], "queries": keys[1], "name": "lexical"}) as part:
+        np.save(part / "similarity.npy", np.random.default_rng(0).random((3, 400), dtype=np.float32))
+        (part / "record.json").write_text(json.dumps(record))
+    workbench.change(ws, pid, selection=SelectionConfig(budget=BudgetConfig(examples=60)))
+    return pid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ def rows(app: AppTest) -> Any:
 
 
 def measures(app: AppTest) -> Any:
-    return next(d.value for d in app.dataframe if "id" not in d.value)
+    return next(d.value for d in app.dataframe if "id" not in d.value).set_index("")
 
 
 def test_without_a_representation_it_leads_there(opened: Open, workspace: Workspace) -> None:
@@ -58,7 +59,7 @@ def test_without_a_representation_it_leads_there(opened: Open, workspace: Worksp
 def test_without_a_saved_selection_it_compares_the_present_one_with_random(opened: Open, sums: str) -> None:
     app = opened("compare", sums)
     assert not app.exception and not app.error
-    assert measures(app).iloc[0].tolist() == ["Picks", "12", "12"]
+    assert measures(app).loc["Picks"].tolist()[:2] == ["12", "12"]
 
 
 def test_two_saved_selections_are_measured_and_their_rows_can_be_read(
@@ -69,8 +70,10 @@ def test_two_saved_selections_are_measured_and_their_rows_can_be_read(
     told = comparison.compare(workspace, first, second)
     shared = set(first.ids) & set(second.ids)
     assert f"They share **{len(shared)}** picks, {len(shared) / (32 - len(shared)):.0%}" in text(app)
-    assert measures(app).iloc[0].tolist() == ["Picks", "12", "20"]
-    assert measures(app).iloc[1].tolist()[1:] == [f"{s['distance']:.3f}" for s in (told.summary_a, told.summary_b)]
+    assert measures(app).loc["Picks"].tolist()[:2] == ["12", "20"]
+    distance = measures(app).loc["Distance to the nearest pick, mean over queries"].tolist()
+    assert distance[:2] == [f"{s['distance']:.3f}" for s in (told.summary_a, told.summary_b)]
+    assert all(0 < float(random) < 1 for random in distance[2:])
     assert set(rows(app)["id"]) == set(first.ids) - set(second.ids)
     group = next(g for g in app.get("button_group") if g.label == "Rows")
     group.set_value("b").run()
@@ -96,7 +99,7 @@ def test_the_row_of_the_link_is_read_whole(
 def test_random_takes_the_budget_of_the_other_one(opened: Open, sums: str, saved: tuple[Any, Any]) -> None:
     assert len(saved[0].ids) == 12
     app = choose(opened("compare", sums), sums, "random", "First v1")
-    assert measures(app).iloc[0].tolist() == ["Picks", "12", "12"]
+    assert measures(app).loc["Picks"].tolist()[:2] == ["12", "12"]
     app.button[[b.label for b in app.button].index("Swap")].click().run()
     assert app.query_params["a"] == "First v1" and app.query_params["b"] == "random"
 
@@ -120,3 +123,36 @@ def test_other_pools_can_not_be_compared(
     assert not app.exception
     assert "picked from different pools" in app.error[0].value
     assert workspace.selections(sums)
+
+
+def test_the_overlap_of_all_saved_ones_is_told_at_several_budgets(
+    opened: Open, sums: str, saved: tuple[Any, Any]
+) -> None:
+    first, second = saved
+    app = choose(opened("compare", sums), sums, "First v1", "<b>Second</b> v1")
+    app.select_slider[0].set_value(10).run()
+    assert app.query_params["first"] == "10" and not app.exception
+    shared, union = set(first.ids[:10]) & set(second.ids[:10]), {*first.ids[:10], *second.ids[:10]}
+    told = next(json.loads(c.proto.spec) for c in app.get("plotly_chart") if "heatmap" in c.proto.spec)
+    shown = [a["text"] for a in told["layout"]["annotations"]]
+    assert shown == ["100%", f"{len(shared) / len(union):.0%}", f"{len(shared) / len(union):.0%}", "100%"]
+
+
+def test_two_peoples_decisions_and_nobodys_can_be_compared(opened: Open, workspace: Workspace, sums: str) -> None:
+    view = workbench.view(workspace, sums)
+    picks = [view.pool_ids[i] for i in view.subset.indices]
+    out = next(i for i in view.pool_ids if i not in picks)
+    workspace.override(sums, "ban", picks[0], author="Ada")
+    workspace.override(sums, "pin", out, author="Bo")
+    ada, bo, nobody = (
+        comparison.decided_by(workspace, workbench.view(workspace, sums), who) for who in ("Ada", "Bo", None)
+    )
+    assert picks[0] not in ada.ids and out not in ada.ids and {picks[0], out} < set(bo.ids)
+    assert list(nobody.ids) == picks
+    app = choose(opened("compare", sums), sums, "by:Ada", "by:Bo")
+    assert set(rows(app)["id"]) == set(ada.ids) - set(bo.ids)
+    app = choose(app, sums, "nobody", "present")
+    assert (
+        f"They share **{len(set(picks) & set(comparison.as_saved(workspace, workbench.view(workspace, sums)).ids))}**"
+        in text(app)
+    )

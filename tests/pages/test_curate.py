@@ -150,7 +150,7 @@ def test_a_lasso_filters_the_table_and_is_decided_on_as_one_act(curate: Open, wo
     view = workbench.view(workspace, sums)
     inside = {view.pool_ids[i] for i in np.flatnonzero(view.represented.pool_xy[:, 0] <= 0.5)}
     app = curate(area=LEFT)
-    assert set(table(app)["id"]) == inside
+    assert set(table(app)["id"]) < inside and len(table(app)) == 25
     assert f"**{len(inside)}** rows in the lasso" in text(app)
     press(app, sums, "many.ban")
     assert set(workspace.overrides(sums).banned) == inside
@@ -158,7 +158,7 @@ def test_a_lasso_filters_the_table_and_is_decided_on_as_one_act(curate: Open, wo
     press(app, sums, "undo")
     assert workspace.overrides(sums).banned == ()
     press(app, sums, "clear")
-    assert len(table(app)) == 50 and "area" not in app.query_params
+    assert "**60** rows" in text(app) and "area" not in app.query_params
 
 
 def test_a_lasso_of_the_link_selects_what_lies_inside_it(curate: Open, workspace: Workspace, sums: str) -> None:
@@ -185,8 +185,8 @@ def test_search_filters_and_order_narrow_the_table(curate: Open, sums: str) -> N
 
 def test_the_table_is_paged(curate: Open, sums: str) -> None:
     app = press(curate(), sums, "chevron_right")
-    assert len(table(app)) == 10 and "page 2 of 2" in text(app)
-    assert len(table(curate(at="2"))) == 10
+    assert len(table(app)) == 25 and "page 2 of 3" in text(app)
+    assert len(table(curate(at="3"))) == 10
 
 
 def test_a_query_shows_itself_and_its_rows(curate: Open) -> None:

@@ -1,0 +1,155 @@
+"""The Curate page's further choices: quotas, a minimum, feedback, advice, all figures; and what can't be met."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from curation import workbench
+from curation.config import BudgetConfig, SelectionConfig
+
+if TYPE_CHECKING:
+    from curation.workspace import Workspace
+
+Open = Callable[..., AppTest]
+
+
+def text(app: AppTest) -> str:
+    return "\n".join(e.value for kind in ("markdown", "caption", "warning") for e in app.get(kind))
+
+
+def click(app: AppTest, label: str) -> AppTest:
+    next(b for b in app.button if b.label == label).click().run()
+    assert not app.exception
+    return app
+
+
+@pytest.fixture
+def curate(opened: Open, sums: str) -> Callable[..., AppTest]:
+    """Return a function that opens the page with a link's parts, and popovers open that are named."""
+
+    def open_it(*popovers: str, **params: str) -> AppTest:
+        app = opened("curate", sums)
+        app.query_params.update(params)
+        for name in popovers:
+            app.session_state[f"{name}.{sums}"] = True
+        app.run()
+        assert not app.exception
+        return app
+
+    return open_it
+
+
+def test_quotas_and_a_minimum_of_the_link_are_kept_and_stored(
+    curate: Callable[..., AppTest], workspace: Workspace, sums: str
+) -> None:
+    quotas = {"<b>s0</b>": 2, "<b>s1</b>": 3}
+    app = curate(selector="round_robin", budget="10", seed="0", quotas=json.dumps(quotas), minimum="0.3")
+    assert not app.error and "**10** picked" in text(app)
+    chosen = SelectionConfig(budget=BudgetConfig(examples=10), quotas=quotas, minimum_similarity=0.3)
+    view = workbench.view(workspace, sums, selection=chosen)
+    picked = Counter(view.sources[i] for i in view.subset.indices)
+    assert picked["<b>s0</b>"] == 2 and picked["<b>s1</b>"] == 3 and picked["<b>s2</b>"] == 5
+    shown = next(d.value for d in app.dataframe if "rank" in d.value)
+    assert shown["id"].tolist()[:10] == [view.pool_ids[i] for i in view.subset.indices]
+    next(n for n in app.number_input if n.label == "Exactly").set_value(9).run()
+    assert json.loads(app.query_params["quotas"]) == quotas and app.query_params["minimum"] == "0.3"
+    stored = workbench.settings(workspace, sums).selection
+    assert (stored.quotas, stored.minimum_similarity, stored.budget.examples) == (quotas, 0.3, 9)
+
+
+def test_quotas_that_cant_be_met_are_a_sentence_with_a_way_out(
+    curate: Callable[..., AppTest], workspace: Workspace, sums: str
+) -> None:
+    quotas = {f"<b>s{i}</b>": 2 for i in range(3)}
+    app = curate(selector="round_robin", budget="12", seed="0", quotas=json.dumps(quotas))
+    assert len(app.error) == 1 and "the quotas leave room for 6" in app.error[0].value
+    click(app, "Lift the quotas")
+    assert not app.error and "**12** picked" in text(app) and "quotas" not in app.query_params
+    assert workbench.settings(workspace, sums).selection.quotas == {}
+
+
+@pytest.mark.parametrize(
+    ("params", "said", "way", "picked"),
+    [
+        ({"budget": "70"}, "the budget is 70 examples", "Budget 60, all that are left", 60),
+        ({"budget": "12", "minimum": "0.99"}, "minimum", "Lift the minimum similarity", 12),
+    ],
+)
+def test_what_cant_be_met_has_a_way_out(
+    curate: Callable[..., AppTest], params: dict[str, str], said: str, way: str, picked: int
+) -> None:
+    app = curate(selector="round_robin", seed="0", **params)
+    assert len(app.error) == 1 and said in app.error[0].value.lower()
+    app = click(app, way)
+    assert not app.error and f"**{picked}** picked" in text(app)
+
+
+def test_pins_over_the_budget_have_a_way_out_that_keeps_them(
+    curate: Callable[..., AppTest], workspace: Workspace, sums: str
+) -> None:
+    workspace.override(sums, "pin", workbench.view(workspace, sums).pool_ids[:15])
+    app = click(curate(), "Budget 15, all that are pinned")
+    assert not app.error and "**15** picked" in text(app) and len(workspace.overrides(sums).pinned) == 15
+
+
+def test_a_budget_of_none_picks_nothing_and_breaks_nothing(curate: Callable[..., AppTest]) -> None:
+    app = curate(selector="round_robin", budget="0", seed="0")
+    assert "**0** picked" in text(app) or len(app.error) == 1
+
+
+def test_advice_says_why_and_is_applied_by_one_click(
+    curate: Callable[..., AppTest], workspace: Workspace, sums: str
+) -> None:
+    told = workbench.advice(workspace, sums)
+    app = curate("advice", selector="random", budget="12", seed="0")
+    shown = text(app).replace("\\", "")
+    assert told.sentence in shown and all(part in shown for part in (*told.reasons, *told.caveats, *told.citations))
+    app.button(key=f"advice.use.{sums}").click().run()
+    assert app.query_params["selector"] == told.selector != "random"
+    assert "It is the selector in use." in text(app)
+
+
+def test_all_figures_stand_beside_random_ones(curate: Callable[..., AppTest], workspace: Workspace, sums: str) -> None:
+    app = curate()
+    app.button(key=f"figures.{sums}").click().run()
+    assert not app.exception and not app.error
+    told = workbench.understanding(workspace, workbench.view(workspace, sums))
+    shown = next(d.value for d in app.dataframe if "Random" in d.value).set_index("")
+    nearest = told["distances"]["mean_nearest"]
+    assert shown.loc["Distance to the nearest pick, mean over queries", "This selection"] == f"{nearest['value']:.3f}"
+    assert shown.loc["Distance to the nearest pick, mean over queries", "Random"] == f"{nearest['random']:.3f}"
+    sources = next(d.value for d in app.dataframe if "Share of pool" in d.value)
+    assert sources["Picked"].sum() == 12
+    assert f"stability **{workbench.stability(workspace, workbench.view(workspace, sums)).mean():.2f}**" in text(app)
+
+
+def test_why_a_row_is_out_leads_to_the_row_before_it(
+    curate: Callable[..., AppTest], workspace: Workspace, sums: str
+) -> None:
+    view = workbench.view(workspace, sums)
+    left_out: Any = next(
+        d for i in view.pool_ids if (d := workbench.detail(workspace, view, i)).rank is None and d.rows
+    )
+    app = curate(row=left_out.example.id)
+    app.button(key=f"why.0.{sums}").click().run()
+    assert app.query_params["row"] == left_out.rows[0]
+
+
+def test_feedback_is_off_until_chosen_shows_its_weight_and_goes_with_one_click(
+    curate: Callable[..., AppTest], workspace: Workspace, sums: str
+) -> None:
+    ids = workbench.view(workspace, sums).pool_ids
+    workspace.override(sums, "ban", ids[:4])
+    app = curate()
+    assert not app.toggle(key=f"curate.feedback.{sums}").value and "against" not in text(app)
+    app.toggle(key=f"curate.feedback.{sums}").set_value(True).run()
+    assert "0 pins asked as queries], :red[4 bans against, with weight 0.5]" in text(app)
+    assert app.query_params["feedback"] == "0.5" and workbench.settings(workspace, sums).selection.feedback
+    app.toggle(key=f"curate.feedback.{sums}").set_value(False).run()
+    assert "feedback" not in app.query_params and not workbench.settings(workspace, sums).selection.feedback
