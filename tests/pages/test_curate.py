@@ -25,7 +25,7 @@ def text(app: AppTest) -> str:
 
 
 def table(app: AppTest) -> Any:
-    return app.dataframe[0].value
+    return next(frame.value for frame in app.dataframe if "id" in frame.value)
 
 
 def press(app: AppTest, pid: str, name: str) -> AppTest:
