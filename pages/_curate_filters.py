@@ -57,7 +57,7 @@ def draw(view: View) -> None:
 
     sources = [s for s in sorted({*view.sources}) if s]
     queries = range(len(view.query_titles) + 1)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="curate-filters"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="curate-filters"):
         with st.container(key="curate-search", width="stretch"):
             st.text_input(
                 "Search",
@@ -77,11 +77,12 @@ def draw(view: View) -> None:
             on_change=lambda: _link.write(by="meaning" if _link.value("by") == "meaning" else "", at=""),
             label_visibility="collapsed",
         )
-        _pick("state", STATES, "all", put, lambda s: "Any state" if s == "all" else s.capitalize(), 130)
-        _pick("source", ("", *sources), "", put, lambda s: s or "Any source", 150)
+        _pick("state", STATES, "all", put, lambda s: "Any state" if s == "all" else s.capitalize(), 125)
+        _pick("source", ("", *sources), "", put, lambda s: s or "Any source", 140)
         titles = ("Any query", *(f"{i} · {t}" for i, t in enumerate(view.query_titles, start=1)))
-        _pick("query", [str(q) if q else "" for q in queries], "", put, lambda q: titles[int(q or 0)], 210)
-        _pick("sort", tuple(ORDERS), "rank", put, lambda o: ORDERS[o], 140)
+        _pick("query", [str(q) if q else "" for q in queries], "", put, lambda q: titles[int(q or 0)], 165)
+        first = "Nearest in meaning" if by() == "meaning" and _link.read("search") else ORDERS["rank"]
+        _pick("sort", tuple(ORDERS), "rank", put, lambda o: first if o == "rank" else ORDERS[o], 130)
 
 
 def _pick(name: str, options: Any, default: str, put: Any, say: Any, width: int) -> None:

@@ -25,6 +25,7 @@ SUMMARY = ".st-key-curate-summary"
 def open_page(app: App, page: Page, pid: str, budget: int = 60) -> Workspace:
     page.goto(f"{app.url}/curate?project={pid}&selector=round_robin&budget={budget}&seed=0")
     expect(page.locator(MAP)).to_be_visible()
+    expect(page.locator(SUMMARY)).to_contain_text("stability 0.")  # the last that is drawn
     return Workspace(app.home)
 
 
@@ -40,7 +41,7 @@ def expect_drawn(page: Page, rows: list[int]) -> None:
         const traces = document.querySelector("{MAP}")?.data ?? [];
         const shown = traces.filter((t) => t.meta === "row" && /^(picked|pinned)/.test(t.name));
         const unpack = (c) => Array.from(c?._inputArray ?? c ?? []);
-        return JSON.stringify(shown.flatMap((t) => unpack(t.customdata)).sort((a, b) => a - b)) === wanted;
+        return JSON.stringify(shown.flatMap((t) => unpack(t.customdata)).filter((n) => n).sort((a, b) => a - b)) === wanted;
     }}"""
     page.wait_for_function(script, arg=json.dumps(sorted(i + 1 for i in rows), separators=(",", ":")))
 

@@ -25,7 +25,7 @@ def text(app: AppTest) -> str:
 
 
 def table(app: AppTest) -> Any:
-    return next(frame.value for frame in app.dataframe if "id" in frame.value)
+    return app.dataframe[-1].value
 
 
 def press(app: AppTest, pid: str, name: str) -> AppTest:
