@@ -83,10 +83,12 @@ def test_a_steered_problem_has_the_pins_as_queries_of_their_subtask() -> None:
     two = np.concatenate([similarity, -similarity])
     features = Features(z[:, None], np.ones(1, dtype=np.float32), tuple(map(str, range(60))))
     problem = Problem(two, pool_features=features, query_groups=["near", "far"])
-    made = steered(problem, (5, 45), (), 0.5)
+    pins = int(similarity[0].argmax()), int(similarity[0].argmin())
+    assert similarity[0].min() < 0
+    made = steered(problem, pins, (), 0.5)
     assert made.query_groups == ["near", "far", "near", "far"] and made.n_queries == 4
     assert made.vectors is problem.vectors
-    np.testing.assert_array_equal(made.similarity, adjusted(two, problem.vectors, (5, 45), (), 0.5))
+    np.testing.assert_array_equal(made.similarity, adjusted(two, problem.vectors, pins, (), 0.5))
     assert steered(problem, (), (3,), 0.0) is problem and steered(problem, (), (), 0.5) is problem
     with pytest.raises(SelectionError, match="decisions can't steer the other picks here: no vectors are stored"):
         steered(Problem(similarity), (5,), (), 0.5)
