@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _NEAREST = 5  # queries named with an example
 _TWINS = 5  # near-duplicates named with an example
+_ALIKE = 0.05  # 1 − cosine below which two rows are near-duplicates
 _LENGTHS = (200, 500, 1_000, 2_000, 4_000)  # characters
 
 
@@ -58,7 +59,7 @@ class Detail:
     rows : list of str
         Ids of the rows that the sentences name, in that order, for links.
     twins : list of str
-        Ids of rows that are nearly the same, those that are picked first.
+        Ids of rows that are nearly the same, most alike first.
     explanation : Explanation
         What the sentences are made from.
     """
@@ -196,14 +197,14 @@ def _query(view: View, query: int) -> str:
 
 
 def _twins(view: View, place: int) -> list[str]:
-    """Rows that the representation finds nearly the same as one, picked ones first, then the nearest to a query."""
-    groups = view.represented.twins
-    if groups is None:
-        return []
-    same = np.flatnonzero(np.asarray(groups) == groups[place])
-    same = same[same != place]
-    order = np.lexsort((-view.nearest_similarity[same], view.rank[same] == 0))
-    return [view.pool_ids[i] for i in same[order][:_TWINS]]
+    """The rows most like one, of those that the representation finds nearly the same, most alike first."""
+    graph = view.represented.neighbours
+    if graph is not None:
+        rows, distances = (np.asarray(column[place]) for column in graph)
+        return [view.pool_ids[i] for i in rows[distances < _ALIKE][:_TWINS]]
+    groups = view.represented.twins  # a map drawn before neighbours were kept
+    same = np.flatnonzero(np.asarray(groups) == groups[place]) if groups is not None else np.zeros(0, dtype=np.int64)
+    return [view.pool_ids[i] for i in same[same != place][:_TWINS]]
 
 
 # -------------------------------------------------------------------------------------------------- the whole of it
