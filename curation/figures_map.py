@@ -78,8 +78,9 @@ def pool_map(
     size = 3.0 if drawn.size > 20_000 else 4.0 if drawn.size > 3_000 else 5.0
     figure = _canvas(palette, height, revision=view.represented.key)
     paint = _paint(view, colour, palette)
+    outline = {"width": 0.8, "color": palette.background}
     small = {"size": size, "opacity": 0.5 if colour == "state" else 0.65}
-    large: dict[str, Any] = {"size": size + 3.5, "line": {"width": 0.8, "color": palette.background}}
+    large = {"size": size + 3.5, "line": outline}
     states = [np.flatnonzero(view.state == n) for n in (1, 2, 3)]
     thinned = f" · {shown.sum():,} of {len(xy):,} drawn" if not shown.all() else ""
     paint.draw(figure, xy, drawn, "pool", {"color": palette.pool, **small}, f"pool{thinned}")
@@ -88,7 +89,7 @@ def pool_map(
         ("pinned", states[1], "diamond", 7.0, palette.pinned),
         ("banned", states[2], "x-thin", 4.0, palette.banned),
     ):
-        line = {"width": 2, "color": own} if name == "banned" else large["line"]
+        line = {"width": 2, "color": own} if name == "banned" else outline
         marker = {"color": own, "symbol": symbol, "size": size + bigger, "line": line}
         _scatter(figure, xy, rows, marker, uid=name, name=f"{name} {rows.size:,}", showlegend=bool(rows.size))
     query_xy = view.represented.query_xy

@@ -8,8 +8,8 @@ that no power is computed. Left out: other dimensions than two, other distances 
 
 from __future__ import annotations
 
-import itertools
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numba
@@ -77,18 +77,13 @@ def lay_out(weights: Any, xy: npt.NDArray[np.float32], *, seed: int, progress: P
     cuts = np.searchsorted(weights.indptr, np.linspace(0, weights.nnz, 4 * numba.config.NUMBA_NUM_THREADS + 1))
     cuts[0], cuts[-1] = 0, n
     phase = (np.arange(weights.nnz) * 0.6180339887498949 % 1).astype(np.float32)  # links of one weight take turns
+    links = (weights.indptr, weights.indices, share, phase)
     with ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS) as threads:
         for epoch in range(epochs):
             moved = np.empty_like(xy)
             step = np.float32(1 - epoch / epochs)
-            work = [
-                threads.submit(
-                    _move, moved, xy, start, stop, weights.indptr, weights.indices, share, phase, epoch, step, seed
-                )
-                for start, stop in itertools.pairwise(cuts)
-            ]
-            for part in work:
-                part.result()
+            move = partial(_move, moved, xy, *links, epoch, step, seed)
+            list(threads.map(move, cuts[:-1], cuts[1:]))  # a list, so that an error is raised here
             xy = moved
             progress.advance()
     return xy
@@ -98,8 +93,6 @@ def lay_out(weights: Any, xy: npt.NDArray[np.float32], *, seed: int, progress: P
 def _move(
     moved: Any,
     xy: Any,
-    start: int,
-    stop: int,
     indptr: Any,
     indices: Any,
     share: Any,
@@ -107,6 +100,8 @@ def _move(
     epoch: int,
     step: float,
     seed: int,
+    start: int,
+    stop: int,
 ) -> None:
     """Move rows start … stop by one epoch: by each link that is due, and five rows drawn at random for each."""
     n = np.uint64(len(xy))
