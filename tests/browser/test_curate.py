@@ -41,7 +41,8 @@ def expect_drawn(page: Page, rows: list[int]) -> None:
         const traces = document.querySelector("{MAP}")?.data ?? [];
         const shown = traces.filter((t) => t.meta === "row" && /^(picked|pinned)/.test(t.name));
         const unpack = (c) => Array.from(c?._inputArray ?? c ?? []);
-        return JSON.stringify(shown.flatMap((t) => unpack(t.customdata)).filter((n) => n).sort((a, b) => a - b)) === wanted;
+        const numbers = shown.flatMap((t) => unpack(t.customdata)).filter((n) => n);
+        return JSON.stringify(numbers.sort((a, b) => a - b)) === wanted;
     }}"""
     page.wait_for_function(script, arg=json.dumps(sorted(i + 1 for i in rows), separators=(",", ":")))
 
