@@ -173,6 +173,7 @@ def test_a_click_on_the_map_turns_the_table_to_its_row_and_a_cell_shows_its_poin
     read_row(page, 17 * 20 + 3 + 1)
     there = listed.index(ids[17 * 20 + 3]) // 25 + 1
     expect(page.locator(".st-key-curate-marked")).to_contain_text(f"page {there} of 16")
+    expect(page).to_have_url(re.compile(ids[17 * 20 + 3]))  # the address follows what is drawn
     other = page.context.new_page()
     other.goto(page.url)
     read_row(other, 17 * 20 + 3 + 1)
