@@ -137,7 +137,7 @@ def test_what_the_legend_hides_stays_hidden_and_the_point_under_the_mouse_is_rea
     assert drawn(page) == redraws  # and the map was left alone
 
     hidden = f"document.querySelector('{MAP}')._fullData.filter(t => t.visible === 'legendonly').map(t => t.uid)"
-    entry = page.locator(f"{MAP} .legend .traces").filter(has_text="1 · query 0")
+    entry = page.locator(f"{MAP} .legend .traces").filter(has_text="query 1")
     entry.locator(".legendtoggle").click()
     page.wait_for_function(f"{hidden}.length === 3")
     gone = page.evaluate(hidden)
