@@ -163,6 +163,7 @@ class _Kinds(_Plain):
     codes: npt.NDArray[np.int64]  # (n_pool,), places in `labels`
     labels: tuple[str, ...]
     colours: tuple[str, ...]
+    grey: str  # of what explains the marks, which is of no kind
 
     def draw(
         self,
@@ -174,7 +175,7 @@ class _Kinds(_Plain):
         name: str,
     ) -> None:
         """Draw a trace a kind, without rows too: one that came later would not know that its kind is hidden."""
-        _key(figure, {"color": marker["color"], "size": marker["size"] + 2}, uid=f"key {uid}", name=name, meta="key")
+        _key(figure, {"color": self.grey, "size": marker["size"] + 2}, uid=f"key {uid}", name=name, meta="key")
         codes = self.codes[rows]
         for code, (kind, colour) in enumerate(zip(self.labels, self.colours, strict=True)):
             own = {**marker, "color": colour}
@@ -191,6 +192,7 @@ class _Scale(_Plain):
 
     values: npt.NDArray[np.float32]  # (n_pool,)
     colours: tuple[str, ...]
+    grey: str  # of the legend
     title: str
     ticks: tuple[tuple[float, ...], tuple[str, ...]] = ((), ())
 
@@ -212,7 +214,7 @@ class _Scale(_Plain):
         values = _stepped(np.nan_to_num(self.values[rows], nan=low), low, high)
         own = {**marker, "color": values, **scale}
         _scatter(figure, xy, rows, own, uid=uid, name=name, legendgroup=uid, showlegend=False)
-        grey = {"color": marker["color"], "size": marker["size"] + 2}
+        grey = {"color": self.grey, "size": marker["size"] + 2}
         _key(figure, grey, uid=f"key {uid}", name=name, legendgroup=uid)
         if uid == "pool":
             ticks = {"tickvals": self.ticks[0], "ticktext": self.ticks[1]} if self.ticks[0] else {}
@@ -225,21 +227,23 @@ class _Scale(_Plain):
 
 def _paint(view: View, colour: str, palette: Palette) -> _Plain:
     if colour == "query":
-        n = len(view.query_titles)
-        names = [f"{q + 1} · {title}" for q, title in enumerate(view.query_titles)]
-        return _kinds(view.nearest_query, np.bincount(view.nearest_query, minlength=n), names, "queries", palette)
+        count = np.bincount(view.nearest_query)
+        names = [f"query {q + 1}" for q in range(count.size)]  # their words are too long for a legend of ten
+        return _kinds(view.nearest_query, count, names, "queries", palette)
     if colour == "source":
         sources, codes, counts = np.unique(np.asarray(view.sources), return_inverse=True, return_counts=True)
         return _kinds(codes, counts, sources.tolist(), "sources", palette)
     if colour == "similarity":
-        return _Scale(view.nearest_similarity, palette.scale, "similarity")
+        return _Scale(view.nearest_similarity, palette.scale, palette.pool, "similarity")
     if colour == "length":
         length = np.log10(np.maximum(view.rows.n_chars, 1)).astype(np.float32)
         marks = [t for t in (1, 10, 100, 1_000, 10_000, 100_000) if length.min() <= np.log10(t) <= length.max()]
         ticks = (tuple(float(np.log10(t)) for t in marks), tuple(f"{t:,}" for t in marks))
-        return _Scale(length, palette.scale, "characters", ticks)
+        return _Scale(length, palette.scale, palette.pool, "characters", ticks)
     if (scorer := colour.removeprefix("score:")) in _scores(view):
-        return _Scale(np.asarray(_scores(view)[scorer], dtype=np.float32), palette.scale, scorer.replace("_", " "))
+        return _Scale(
+            np.asarray(_scores(view)[scorer], dtype=np.float32), palette.scale, palette.pool, scorer.replace("_", " ")
+        )
     return _Plain()
 
 
@@ -258,7 +262,7 @@ def _kinds(
     labels = [label(names[i], 24) for i in order[:n]]
     if len(names) > n:
         labels[n - 1] = f"{len(names) - n + 1} other {many}"
-    return _Kinds(many, np.minimum(place[codes], n - 1), tuple(labels), palette.categories[: len(labels)])
+    return _Kinds(many, np.minimum(place[codes], n - 1), tuple(labels), palette.categories[: len(labels)], palette.pool)
 
 
 def _stepped(values: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.float32]:

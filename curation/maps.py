@@ -137,10 +137,11 @@ def thin(xy: npt.NDArray[np.float32], most: int) -> npt.NDArray[np.bool_]:
     shown = np.isfinite(xy[:, 0])
     if shown.sum() <= most:
         return shown
-    rows = np.random.default_rng(0).permutation(np.flatnonzero(shown))
-    low, high = xy[rows].min(axis=0), xy[rows].max(axis=0)
-    steps = (255.999 * (xy[rows] - low) / np.maximum(high - low, 1e-12)).astype(np.uint16)
-    cell = steps[:, 0] * np.uint16(256) + steps[:, 1]
+    rows = np.random.default_rng(0).permutation(np.flatnonzero(shown).astype(np.int32))
+    mine = np.ascontiguousarray(xy[rows].T, dtype=np.float32)  # (2, rows)
+    low, high = mine.min(axis=1, keepdims=True), mine.max(axis=1, keepdims=True)
+    across, up = ((mine - low) * (np.float32(255.99) / np.maximum(high - low, 1e-12))).astype(np.uint16)
+    cell = across * np.uint16(256) + up
     order = np.argsort(cell, kind="stable")
     count = np.bincount(cell, minlength=1)
     place = np.arange(rows.size) - np.repeat(np.cumsum(count) - count, count)  # of each row in its cell

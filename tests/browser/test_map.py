@@ -102,7 +102,7 @@ def test_what_the_legend_hides_stays_hidden(app: App, page: Page, grid: str) -> 
     expect(page.locator(MAP)).to_be_visible()
     redraws = drawn(page)
     hidden = f"document.querySelector('{MAP}')._fullData.filter(t => t.visible === 'legendonly').map(t => t.uid)"
-    entry = page.locator(f"{MAP} .legend .traces").filter(has_text="1 · query 0")
+    entry = page.locator(f"{MAP} .legend .traces").filter(has_text="query 1")
     entry.locator(".legendtoggle").click()
     page.wait_for_function(f"{hidden}.length === 3")
     gone = page.evaluate(hidden)
