@@ -9,7 +9,7 @@ import streamlit as st
 from curation import comparison, figures, workbench
 from pages import _link
 from pages import _shell as ui
-from pages._curate_measures import BUSY, DISTANCES
+from pages._curate_measures import DISTANCES
 
 if TYPE_CHECKING:
     from curation.comparison import Comparison
@@ -20,7 +20,7 @@ SHOWN = 10  # selections in the matrix: the two that are compared, and the newes
 def measures(told: Comparison) -> None:
     """Draw the figures of both selections, random ones of the same sizes beside them; they may take a while."""
     ws = ui.workspace()
-    with st.spinner(BUSY):
+    with st.spinner("Measuring distances and repeats, beside random selections …"):
         both = [workbench.measured(ws, told.represented, s.ids, s.selection.banned) for s in (told.a, told.b)]
     rows = [("Picks", *(f"{m['n_picked']:,}" for m in both), "–", "–")]
     for name, title in DISTANCES.items():

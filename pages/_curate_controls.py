@@ -14,6 +14,8 @@ from pages import _curate_options, _form, _link
 from pages import _shell as ui
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from curation.pipeline import Represented
 
 _LADDER = tuple(step * 10**power // 10 for power in range(8) for step in (10, 15, 20, 30, 50, 75))[1:]
@@ -30,8 +32,8 @@ def names(available: list[Represented]) -> dict[str, str]:
     return told
 
 
-def draw(available: list[Represented], pool: str, n_pool: int) -> None:
-    """Draw the row of controls; `pool` is the key of the pool, which has `n_pool` rows."""
+def draw(available: list[Represented], pool: str, n_pool: int) -> DeltaGenerator | None:
+    """Draw the controls of a pool by its key and its number of rows; return the line of feedback where that is on."""
     chosen = _link.selection()
     labels = names(available)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="curate-controls"):
@@ -66,8 +68,7 @@ def draw(available: list[Represented], pool: str, n_pool: int) -> None:
                 _curate_options.feedback()
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="curate-budget"):
             _budget(n_pool)
-    if chosen.feedback:
-        _curate_options.feedback()
+    return _curate_options.feedback() if chosen.feedback else None
 
 
 def _guarded(act: Callable[[], None]) -> Callable[[], None]:

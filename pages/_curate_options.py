@@ -12,6 +12,7 @@ from pages import _shell as ui
 
 if TYPE_CHECKING:
     import pandas as pd
+    from streamlit.delta_generator import DeltaGenerator
 
 
 def draw(pool: str) -> None:
@@ -56,8 +57,8 @@ def _quotas(pool: str, quotas: dict[str, int]) -> dict[str, int]:
     return {str(s): int(n) for s, n in most.items() if n is not None and n == n}
 
 
-def feedback() -> None:
-    """Draw the switch that lets decisions steer the other picks and, while it is on, its weight and what it does."""
+def feedback() -> DeltaGenerator:
+    """Draw the switch that lets decisions steer the other picks and, while it is on, its weight; return its line."""
     chosen = _link.selection()
 
     def switch() -> None:
@@ -68,7 +69,8 @@ def feedback() -> None:
         with ui.acting():
             _link.choose(feedback_weight=_link.value("feedback_weight"))
 
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="curate-feedback"):
+    line = st.container(horizontal=True, vertical_alignment="center", gap="small", key="curate-feedback")
+    with line:
         st.toggle(
             "Learn from my decisions",
             key=_link.follow("feedback", chosen.feedback),
@@ -77,7 +79,7 @@ def feedback() -> None:
             "steer the other picks. Off: a decision is about its row alone.",
         )
         if not chosen.feedback:
-            return
+            return line
         st.slider(
             "Weight of bans",
             0.0,
@@ -94,6 +96,7 @@ def feedback() -> None:
             f":red[{ui.number(len(decided.banned), 'ban')} against, with weight {chosen.feedback_weight:g}]",
             width="content",
         )
+    return line
 
 
 def advice() -> None:

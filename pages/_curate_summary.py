@@ -49,6 +49,8 @@ def draw(view: View, inside: list[str] | None) -> Callable[[], None]:
             stable.markdown(":gray[stability …]", width="content")
         _moved(view, inside)
         _curate_measures.draw(view)
+        for note in view.subset.notes:
+            st.caption(f":material/info: {ui.sentence(note)}")
         if view.stale_overrides:
             st.caption(f"{len(view.stale_overrides):,} decisions are about rows that this pool does not have.")
     return lambda: _stability(view, stable) if soon else None
@@ -82,25 +84,36 @@ def _moved(view: View, inside: list[str] | None) -> None:
     if now is None or _choice(now) != _choice(view):
         before, now = now, view
         st.session_state[ui.key("_curate.moved")] = (before, now)
-    if before is None or before.rows is not now.rows:
-        return
+    if before is not None and before.rows is now.rows:
+        _between(before, now, inside, "moved", "What the last change brought in and put out. Click a row to read it.")
+
+
+def steered(view: View, inside: list[str] | None) -> None:
+    """What feedback brought in and put out: the same selection with and without it."""
+    without = dataclasses.replace(view.selection, feedback=False)
+    shown = view.represented.key
+    before = workbench.view(ui.workspace(), ui.project_id(), representation=shown, selection=without)
+    _between(before, view, inside, "steered", "What your decisions brought in and put out beside those very rows.")
+
+
+def _between(before: View, now: View, inside: list[str] | None, name: str, said: str) -> None:
     entered, left = workbench.moved(before, now)
     if not (entered or left):
         st.markdown(":gray[nothing moved]", width="content")
         return
     with st.popover(
-        f"{len(entered):,} in, {len(left):,} out", type="tertiary", key=ui.key("moved"), on_change="rerun"
+        f"{len(entered):,} in, {len(left):,} out", type="tertiary", key=ui.key(name), on_change="rerun"
     ) as popover:
         if not popover.open:
             return
-        st.caption("What the last change brought into the selection and put out of it. Click a row to read it.")
+        st.caption(said)
         for title, ids in (("In", entered), ("Out", left)):
             if not ids:
                 continue
-            table, _ = workbench.table(ui.workspace(), view, ids=ids, limit=SHOWN)
+            table, _ = workbench.table(ui.workspace(), now, ids=ids, limit=SHOWN)
             more = f" :gray[the first {SHOWN:,}]" if len(ids) > SHOWN else ""
             st.markdown(f"**{title}** · {len(ids):,}{more}")
-            _list(view, inside, table, ui.key(f"moved.{title}.{hash(tuple(table['id']))}"))
+            _list(now, inside, table, ui.key(f"{name}.{title}.{hash(tuple(table['id']))}"))
 
 
 def _list(view: View, inside: list[str] | None, table: pd.DataFrame, key: str) -> None:

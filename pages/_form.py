@@ -32,10 +32,10 @@ NAMES = {  # fields and methods whose own name is jargon, or no word
     "audit": "Rows checked",
     "name": "Cheaper representation",
     "uot": "UOT, optimal transport",
-    "knn uniform": "KNN uniform",
-    "knn kde": "KNN KDE",
+    "knn_uniform": "KNN uniform",
+    "knn_kde": "KNN KDE",
     "mmr": "MMR",
-    "k center": "k-center",
+    "k_center": "k-center",
 }
 
 

@@ -60,7 +60,7 @@ def _body(available: list[Represented]) -> None:
     pool = ws.dataset(project, "pool")
     if pool is None:  # taken away in another tab
         st.rerun()
-    _curate_controls.draw(available, pool.key, pool.n_rows)
+    steering = _curate_controls.draw(available, pool.key, pool.n_rows)
     chosen = _link.selection()
     try:
         with busy, st.spinner(f"Picking with {_form.label(chosen.selector)} …"):
@@ -73,6 +73,9 @@ def _body(available: list[Represented]) -> None:
         return
     with kept:
         _curate_saved.draw(view)
+    if steering is not None:
+        with steering:
+            _curate_summary.steered(view, inside=None)
     st.html(LAYOUT)
     area = _link.area() if view.represented.has_map else None
     test = workbench.box if area and area.kind == "box" else workbench.lasso

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from curation import listing, workbench
+from curation import listing, selecting, workbench
 from curation.config import BudgetConfig, SelectionConfig
 
 if TYPE_CHECKING:
@@ -143,8 +144,11 @@ def test_why_a_row_is_out_leads_to_the_row_before_it(
 
 
 def test_feedback_is_off_until_chosen_shows_its_weight_and_goes_with_one_click(
-    curate: Callable[..., AppTest], workspace: Workspace, sums: str
+    curate: Callable[..., AppTest], workspace: Workspace, sums: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    vectors = np.random.default_rng(1).normal(size=(60, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    monkeypatch.setattr(selecting, "_vectors", lambda root, folder: (vectors, 8))  # noqa: ARG005
     ids = workbench.view(workspace, sums).pool_ids
     workspace.override(sums, "ban", ids[:4])
     app = curate()
@@ -152,6 +156,11 @@ def test_feedback_is_off_until_chosen_shows_its_weight_and_goes_with_one_click(
     app.toggle(key=f"curate.feedback.{sums}").set_value(True).run()
     assert "0 pins asked as queries], :red[4 bans against, with weight 0.5]" in text(app)
     assert app.query_params["feedback"] == "0.5" and workbench.settings(workspace, sums).selection.feedback
+    steered = workbench.settings(workspace, sums).selection
+    without = workbench.view(workspace, sums, selection=dataclasses.replace(steered, feedback=False))
+    entered, left = workbench.moved(without, workbench.view(workspace, sums, selection=steered))
+    labels = [p.proto.popover.label for p in app.get("popover")]
+    assert entered and labels.count(f"{len(entered)} in, {len(left)} out") == 2  # what moved last; what feedback moved
     app.toggle(key=f"curate.feedback.{sums}").set_value(False).run()
     assert "feedback" not in app.query_params and not workbench.settings(workspace, sums).selection.feedback
 
