@@ -73,9 +73,9 @@ def explanation(bench: Bench) -> tuple[list[Figure], list[str]]:
 
 def _project(bench: Bench, n_queries: int, n_pool: int) -> str:
     """A project of that many rows, its similarity and map written as `represent` would."""
-    ws, name = bench.ws, f"views {n_queries} × {n_pool}"
+    ws, name = bench.ws, f"views-{n_queries}-{n_pool}"
     known = {p.name: p.id for p in ws.projects()}
-    if name in known:
+    if name in known and ws.find("representation", name):
         return known[name]
     project = ws.create_project(name).id
     keys = {}
