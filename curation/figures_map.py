@@ -78,8 +78,9 @@ def pool_map(
     size = 3.0 if drawn.size > 20_000 else 4.0 if drawn.size > 3_000 else 5.0
     figure = _canvas(palette, height, revision=view.represented.key)
     paint = _paint(view, colour, palette)
-    small, large = {"size": size, "opacity": 0.5 if colour == "state" else 0.65}, {"size": size + 3.5}
-    large["line"] = {"width": 0.8, "color": palette.background}
+    outline = {"width": 0.8, "color": palette.background}
+    small = {"size": size, "opacity": 0.5 if colour == "state" else 0.65}
+    large = {"size": size + 3.5, "line": outline}
     states = [np.flatnonzero(view.state == n) for n in (1, 2, 3)]
     thinned = f" · {shown.sum():,} of {len(xy):,} drawn" if not shown.all() else ""
     paint.draw(figure, xy, drawn, "pool", {"color": palette.pool, **small}, f"pool{thinned}")
@@ -88,7 +89,7 @@ def pool_map(
         ("pinned", states[1], "diamond", 7.0, palette.pinned),
         ("banned", states[2], "x-thin", 4.0, palette.banned),
     ):
-        line = {"width": 2, "color": own} if name == "banned" else large["line"]
+        line = {"width": 2, "color": own} if name == "banned" else outline
         marker = {"color": own, "symbol": symbol, "size": size + bigger, "line": line}
         _scatter(figure, xy, rows, marker, uid=name, name=f"{name} {rows.size:,}", showlegend=bool(rows.size))
     query_xy = view.represented.query_xy
@@ -228,8 +229,8 @@ def _paint(view: View, colour: str, palette: Palette) -> _Plain:
         names = [f"{q + 1} · {title}" for q, title in enumerate(view.query_titles)]
         return _kinds(view.nearest_query, np.bincount(view.nearest_query, minlength=n), names, "queries", palette)
     if colour == "source":
-        names, codes, counts = np.unique(np.asarray(view.sources), return_inverse=True, return_counts=True)
-        return _kinds(codes, counts, names.tolist(), "sources", palette)
+        sources, codes, counts = np.unique(np.asarray(view.sources), return_inverse=True, return_counts=True)
+        return _kinds(codes, counts, sources.tolist(), "sources", palette)
     if colour == "similarity":
         return _Scale(view.nearest_similarity, palette.scale, "similarity")
     if colour == "length":

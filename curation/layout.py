@@ -8,8 +8,8 @@ that no power is computed. Left out: other dimensions than two, other distances 
 
 from __future__ import annotations
 
-import itertools
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numba
@@ -82,12 +82,8 @@ def lay_out(weights: Any, xy: npt.NDArray[np.float32], *, seed: int, progress: P
         for epoch in range(epochs):
             moved = np.empty_like(xy)
             step = np.float32(1 - epoch / epochs)
-            work = [
-                threads.submit(_move, moved, xy, start, stop, *links, epoch, step, seed)
-                for start, stop in itertools.pairwise(cuts)
-            ]
-            for part in work:
-                part.result()
+            move = partial(_move, moved, xy, *links, epoch, step, seed)
+            list(threads.map(move, cuts[:-1], cuts[1:]))  # a list, so that an error is raised here
             xy = moved
             progress.advance()
     return xy
@@ -97,8 +93,6 @@ def lay_out(weights: Any, xy: npt.NDArray[np.float32], *, seed: int, progress: P
 def _move(
     moved: Any,
     xy: Any,
-    start: int,
-    stop: int,
     indptr: Any,
     indices: Any,
     share: Any,
@@ -106,6 +100,8 @@ def _move(
     epoch: int,
     step: float,
     seed: int,
+    start: int,
+    stop: int,
 ) -> None:
     """Move rows start … stop by one epoch: by each link that is due, and five rows drawn at random for each."""
     n = np.uint64(len(xy))

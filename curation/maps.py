@@ -56,8 +56,8 @@ def fit(
     graph = neighbours.graph(pool, seed=seed, progress=progress) if graph is None else graph
     xy = _principal(neighbours.vectors(pool, seed=seed))
     if len(np.unique(xy, axis=0)) >= SMALLEST:
-        scale = np.abs(xy).max() / _WIDTH
-        xy = layout.lay_out(layout.weigh(*graph), (xy / scale).astype(np.float32), seed=seed, progress=progress)
+        start = (xy * (_WIDTH / np.abs(xy).max())).astype(np.float32)
+        xy = layout.lay_out(layout.weigh(*graph), start, seed=seed, progress=progress).astype(np.float64)
     centred: npt.NDArray[np.float32] = (xy - xy.mean(axis=0)).astype(np.float32)
     return centred
 
@@ -144,7 +144,7 @@ def thin(xy: npt.NDArray[np.float32], most: int) -> npt.NDArray[np.bool_]:
     order = np.argsort(cell, kind="stable")
     count = np.bincount(cell, minlength=1)
     place = np.arange(rows.size) - np.repeat(np.cumsum(count) - count, count)  # of each row in its cell
-    per_cell = np.searchsorted(np.cumsum(np.bincount(place)), most, side="right")  # cells with a k-th row, for each k
+    per_cell = int((np.cumsum(np.bincount(place)) <= most).sum())  # summed over k: cells that have a k-th row
     chosen = np.zeros(len(xy), dtype=np.bool_)
     chosen[rows[order[place < max(1, per_cell)]][:most]] = True
     return chosen
@@ -185,13 +185,10 @@ def inside(xy: npt.NDArray[np.float32], xs: Sequence[float], ys: Sequence[float]
 def _principal(values: Any) -> npt.NDArray[np.float64]:
     """Rows along their two principal axes, (n, 2); the sign of each is fixed so that the map does not flip."""
     if not isinstance(values, np.ndarray):
-        from scipy.sparse.linalg import svds
+        from sklearn.utils.extmath import randomized_svd
 
-        if min(values.shape) <= 3:
-            return _principal(values.toarray())
-        start = np.ones(min(values.shape))
-        _, _, axes = svds(values, k=3, v0=start / len(start))  # strongest last; it is near the mean
-        axes = axes[1::-1].T
+        _, _, axes = randomized_svd(values, min(3, *values.shape), n_iter=5, random_state=0)
+        axes = axes[-2:].T  # the strongest of three is near the mean
         mean = np.asarray(values.mean(axis=0)).ravel() @ axes
     else:
         middle = values.mean(axis=0, dtype=np.float64)

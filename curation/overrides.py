@@ -118,7 +118,7 @@ class Act:
 
 
 def history(entries: Iterable[Entry]) -> list[Act]:
-    """Return the acts of a log, newest first, undo and redo among them; an import of mixed lines is an ``import``."""
+    """Return the acts of a log, newest first, undo and redo too; one with lines of several kinds is ``several``."""
     log = list(entries)
     standing = {act[0].step for act in _acts(log)[0]}
     told = []
@@ -128,7 +128,7 @@ def history(entries: Iterable[Entry]) -> list[Act]:
         first, back = act[0], act[0].action in ("undo", "redo")
         told.append(
             Act(
-                action=first.action if len(kinds) == 1 else "import",
+                action=first.action if len(kinds) == 1 else "several",
                 rows=tuple(entry.row_id for entry in act if entry.row_id),
                 text=first.text if len({entry.text for entry in act}) == 1 else "",
                 author=", ".join(dict.fromkeys(entry.author for entry in act if entry.author)),

@@ -26,7 +26,7 @@ _SAID = {
     "note": "Noted",
     "undo": "Undo",
     "redo": "Redo",
-    "import": "Taken over from a file or a saved selection",
+    "several": "Taken over",
 }
 
 

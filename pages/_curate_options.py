@@ -112,7 +112,7 @@ def advice() -> None:
             st.caption("From: " + " · ".join(map(ui.plain, told.citations)))
             if told.selector != _link.selection().selector:
                 st.button(
-                    f"Use {_form.label(told.selector).lower()}",
+                    f"Use {_form.label(told.selector)}",
                     type="primary",
                     key=ui.key("advice.use"),
                     on_click=_use,

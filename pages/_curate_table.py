@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from curation import workbench
-from pages import _curate_many, _link
+from pages import _curate_filters, _curate_many, _link
 from pages import _shell as ui
 
 if TYPE_CHECKING:
@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     from curation.views import View
 
 PAGE = 25
-STATES = ("all", "picked", "pinned", "banned", "not picked")
-ORDERS = {
-    "rank": "Rank",
-    "-similarity": "Least similar",
-    "similarity": "Most similar",
-    "source": "Source",
-    "length": "Shortest",
-    "-length": "Longest",
-}
-SEARCHES = {"": "Words", "meaning": "Meaning"}
 _FOLLOWING = "_curate.following"
 _KEYS = st.components.v2.component("winnow_search_key", js=(ui.ASSETS / "search.js").read_text("utf-8"))
 
@@ -42,15 +32,18 @@ def draw(view: View, inside: list[str] | None, reading: str) -> None:
     reading : str
         Id of the row that is read whole; it is marked.
     """
-    _filters(view)
+    _curate_filters.draw(view)
     page = max(1, _link.number("at", 1))
-    table, total = workbench.table(
-        ui.workspace(), view, offset=PAGE * (page - 1), limit=PAGE, ids=inside, **_filtered(), order=_order()
-    )
+    with _curate_filters.busy():
+        table, total = workbench.table(
+            ui.workspace(), view, offset=PAGE * (page - 1), limit=PAGE, ids=inside, **_curate_filters.asked()
+        )
     key = ui.key(f"curate.table.{hash(tuple(table['id']))}")  # other rows are another table, so that no tick slips
     ticked = [table["id"].iloc[i] for i in _marks(key).get("rows", ())]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="curate-marked"):
-        st.markdown(f"**{total:,}** rows" + (" in the lasso" if inside is not None else ""), width="content")
+        said = " nearest in meaning" if _curate_filters.by() == "meaning" and _link.read("search") else ""
+        said += " in the lasso" if inside is not None else ""
+        st.markdown(f"**{total:,}** rows{said}", width="content")
         _link.pager(page, max(1, -(-total // PAGE)))
         narrowed = inside is not None or any(map(_link.read, ("search", "state", "source", "query")))
         if ticked:
@@ -79,7 +72,9 @@ def draw(view: View, inside: list[str] | None, reading: str) -> None:
 
 def rows(view: View, inside: list[str] | None) -> list[str]:
     """Return the ids of all the rows that the table has, page after page."""
-    return workbench.matching(ui.workspace(), view, ids=inside, **_filtered(), order=_order())
+    with ui.acting():
+        return workbench.matching(ui.workspace(), view, ids=inside, **_curate_filters.asked())
+    return []
 
 
 def read(view: View, inside: list[str] | None, row: str) -> None:
@@ -107,61 +102,7 @@ def remember(view: View, inside: list[str] | None, row: str) -> None:
     st.session_state[ui.key(_FOLLOWING)] = (row, listed[place] if place < len(listed) else "")
 
 
-def _order() -> str:
-    order = _link.read("sort", "rank")
-    return order if order in ORDERS else "rank"
-
-
-def _filtered() -> dict[str, Any]:
-    """The link's filters, as the workbench takes them."""
-    state = _link.read("state", "all")
-    return {
-        "search": _link.read("search"),
-        "state": state if state in STATES else "all",
-        "source": _link.read("source"),
-        "query": _link.number("query") - 1,
-    }
-
-
 # ------------------------------------------------------------------------------------------------------- on screen
-
-
-def _filters(view: View) -> None:
-    def put(name: str) -> None:
-        _link.write(**{name: _link.value(name), "at": ""})
-
-    sources = [s for s in sorted({*view.sources}) if s]
-    queries = range(len(view.query_titles) + 1)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="curate-filters"):
-        with st.container(key="curate-search", width="stretch"):
-            st.text_input(
-                "Search",
-                key=_link.follow("search", _link.read("search")),
-                on_change=put,
-                args=("search",),
-                placeholder="Words in the conversation   /",
-                icon=":material/search:",
-                label_visibility="collapsed",
-            )
-        _pick("state", STATES, "all", put, lambda s: "Any state" if s == "all" else s.capitalize(), 130)
-        _pick("source", ("", *sources), "", put, lambda s: s or "Any source", 150)
-        titles = ("Any query", *(f"{i} · {t}" for i, t in enumerate(view.query_titles, start=1)))
-        _pick("query", [str(q) if q else "" for q in queries], "", put, lambda q: titles[int(q or 0)], 210)
-        _pick("sort", tuple(ORDERS), "rank", put, lambda o: ORDERS[o], 140)
-
-
-def _pick(name: str, options: Any, default: str, put: Any, say: Any, width: int) -> None:
-    now = _link.read(name, default)
-    st.selectbox(
-        name.capitalize(),
-        options,
-        format_func=say,
-        key=_link.follow(name, now if now in options else default),
-        on_change=put,
-        args=(name,),
-        label_visibility="collapsed",
-        width=width,
-    )
 
 
 def _marks(key: str) -> dict[str, Any]:

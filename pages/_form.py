@@ -14,7 +14,7 @@ import streamlit as st
 from curation.config import REQUIRED, Options
 from pages._shell import key
 
-NAMES = {  # fields whose own name is jargon
+NAMES = {  # fields and methods whose own name is jargon, or no word
     "d": "Dimensions",
     "dtype": "Number type",
     "max_length": "Longest conversation",
@@ -31,6 +31,11 @@ NAMES = {  # fields whose own name is jargon
     "keep": "Share that goes on",
     "audit": "Rows checked",
     "name": "Cheaper representation",
+    "uot": "UOT, optimal transport",
+    "knn uniform": "KNN uniform",
+    "knn kde": "KNN KDE",
+    "mmr": "MMR",
+    "k center": "k-center",
 }
 
 

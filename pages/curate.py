@@ -16,6 +16,7 @@ from pages import (
     _curate_saved,
     _curate_summary,
     _curate_table,
+    _form,
     _link,
     _map,
 )
@@ -51,6 +52,7 @@ def _body(available: list[Represented]) -> None:
     _link.settle([r.key for r in available])
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="curate-head"):
         ui.page("Curate")
+        busy = st.container(width="content")
         st.space("stretch")
         _curate_log.draw()
         kept = st.container(horizontal=True, gap="xsmall", width="content")
@@ -59,8 +61,10 @@ def _body(available: list[Represented]) -> None:
     if pool is None:  # taken away in another tab
         st.rerun()
     _curate_controls.draw(available, pool.key, pool.n_rows)
+    chosen = _link.selection()
     try:
-        view = workbench.view(ws, project, representation=_link.read("representation"), selection=_link.selection())
+        with busy, st.spinner(f"Picking with {_form.label(chosen.selector)} …"):
+            view = workbench.view(ws, project, representation=_link.read("representation"), selection=chosen)
     except CurationError as error:
         with kept:
             _curate_saved.draw(None)

@@ -225,6 +225,17 @@ def test_overlap_shows_the_three_parts(two: Any) -> None:
     assert list(figure.layout.xaxis.range) == [0, 16]
 
 
+def test_the_overlap_matrix_says_each_share_and_keeps_equal_names_apart() -> None:
+    shared = np.array([np.eye(3), [[1.0, 0.25, 0.5], [0.25, 1.0, 0.0], [0.5, 0.0, 1.0]]])
+    told = SimpleNamespace(names=["a" * 40, "a" * 40, "<b>b</b>"], budgets=[10, 30], jaccard=shared)
+    figure = figures.overlap_matrix(told, 1)  # type: ignore[arg-type]
+    (heat,) = figure.data
+    assert np.array_equal(np.asarray(heat.z), shared[1]) and len(set(heat.x)) == 3 and tuple(heat.x) == tuple(heat.y)
+    texts = [a.text for a in figure.layout.annotations]
+    assert texts == ["100%", "25%", "50%", "25%", "100%", "0%", "50%", "0%", "100%"]
+    assert not any("<b>" in name for name in heat.x)
+
+
 def test_coverage_begins_with_the_query_that_differs_most(two: Any) -> None:
     _, a, b = figures.coverage(two, limit=2).data
     assert a.y[-1] == "2 · &lt;script&gt;second&lt;/script&gt;"  # the last one is drawn at the top

@@ -69,6 +69,14 @@ def test_sparse_features_have_a_map() -> None:
         np.testing.assert_array_equal(maps.fit(made), xy)
 
 
+@pytest.mark.parametrize("values", [np.zeros((20, 50)), np.ones((20, 50)) / 50**0.5, np.eye(20, 50)])
+def test_sparse_rows_without_a_direction_of_their_own_have_one_map(values: np.ndarray) -> None:
+    made = Features(csr_matrix(values, dtype=np.float32), np.ones(1, dtype=np.float32), tuple(map(str, range(20))))
+    xy = maps.fit(made)
+    assert np.isfinite(xy).all()
+    np.testing.assert_array_equal(maps.fit(made), xy)
+
+
 def test_new_rows_join_their_like_and_move_no_other() -> None:
     rng = np.random.default_rng(0)
     cluster = np.repeat(np.arange(3), 30)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.errors import DataError
-from curation.overrides import Decision, OverrideState, from_jsonl, merge, replay, to_jsonl
+from curation.overrides import Decision, OverrideState, from_jsonl, history, merge, replay, to_jsonl, towards
 
 
 def log(*acts: tuple[str, ...] | str, author: str = "Ada", time: float = 1.0) -> list[Decision]:
@@ -138,3 +140,41 @@ def test_a_merge_decides_nothing_against_what_stands(
     opposed = set(before.pinned) & set(other.banned) | set(before.banned) & set(other.pinned)
     assert {c.row_id for c in told.conflicts} == opposed
     assert merge(merged, theirs, set("abcd"))[0].applied == 0
+
+
+def test_the_history_is_newest_first_and_says_what_was_taken_back() -> None:
+    lines = log(("ban", "a", "b"), ("pin", "c"), "undo", ("note", "d=odd"))
+    told = [(act.action, act.rows, act.text, act.stands) for act in history(lines)]
+    assert told == [
+        ("note", ("d",), "odd", True),
+        ("undo", (), "", True),
+        ("pin", ("c",), "", False),
+        ("ban", ("a", "b"), "", True),
+    ]
+    both = [Decision(1, "pin", "a", author="Ada", time=5.0), Decision(1, "ban", "b", author="Bo", time=6.0)]
+    (act,) = history(both)
+    assert (act.action, act.rows, act.author, act.time) == ("several", ("a", "b"), "Ada, Bo", 5.0)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["pin", "ban"]), st.sampled_from("abcdef")), max_size=12),
+    st.permutations("abcdef"),
+    st.integers(0, 6),
+    st.integers(0, 6),
+)
+def test_one_act_leads_to_any_pins_and_bans_in_their_order_and_one_undo_back(
+    before: list[tuple[str, str]], rows: list[str], n_pinned: int, n_banned: int
+) -> None:
+    ours = log(*before)
+    state = replay(ours)
+    pinned, banned = rows[:n_pinned], rows[n_pinned:][:n_banned]
+    lines = towards(state, pinned, banned, "Bo")
+    act = [dataclasses.replace(line, step=100) for line in lines]
+    after = replay([*ours, *act])
+    assert after.pinned == tuple(pinned) and set(after.banned) == set(banned)
+    assert after.notes == state.notes and all(line.author == "Bo" for line in lines)
+    if lines:
+        back = replay([*ours, *act, Decision(101, "undo")])
+        assert (back.pinned, back.banned) == (state.pinned, state.banned)
+    else:
+        assert (after.pinned, set(after.banned)) == (state.pinned, set(state.banned))

@@ -14,7 +14,7 @@ from curation.registry import Registry
 
 def test_unknown_method_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        ConfigError, match="unknown selector 'best'; expected one of: round_robin, doubly_greedy, random"
+        ConfigError, match="unknown selector 'best'; expected one of: round_robin, doubly_greedy, influence, uot, "
     ):
         selectors.create("best")
 

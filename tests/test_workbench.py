@@ -137,6 +137,30 @@ def test_saved_selections_are_versions_and_compare(workspace: Workspace, project
     assert a.ids == tuple(comparison.open_saved(workspace, first).table["id"])  # version 2 overwrote nothing
 
 
+def test_a_saved_selection_is_restored_with_its_decisions_in_one_act(workspace: Workspace, project: str) -> None:
+    ids = workbench.view(workspace, project).pool_ids
+    workspace.override(project, "pin", [ids[9], ids[2]])
+    chosen = SelectionConfig(selector="doubly_greedy", budget=BudgetConfig(examples=4), quotas={"s1": 2})
+    then = workbench.view(workspace, project, selection=chosen)
+    saved = comparison.save_selection(workspace, then, "mine", "Ada")
+    workspace.override(project, "note", ids[5], text="later")
+    workspace.override(project, "ban", [ids[2], ids[3]])
+    key, opened = comparison.restore(workspace, saved, "Bo")
+    now = workbench.view(workspace, project)
+    assert (key, opened) == (then.represented.key, chosen)
+    assert now.subset.indices.tolist() == then.subset.indices.tolist()
+    assert workspace.overrides(project).notes == {ids[5]: "later"}
+    before = len(workspace.override_log(project))
+    comparison.restore(workspace, saved)  # what stands already is not decided again
+    assert len(workspace.override_log(project)) == before
+    workspace.override(project, "undo")
+    assert workspace.overrides(project).banned == (ids[2], ids[3])
+    pool = DatasetConfig(path=json.loads(workspace.dataset(project, "query").config)["path"])  # type: ignore[union-attr]
+    pipeline.load(workspace, pool, "pool", project_id=project)
+    with pytest.raises(WorkspaceError, match="of another pool or query set than the present ones; choose those again"):
+        comparison.restore(workspace, saved)
+
+
 def test_overlaps_are_of_the_first_picks(workspace: Workspace, project: str) -> None:
     now = comparison.as_saved(workspace, workbench.view(workspace, project))
     chosen = SelectionConfig(selector="random", budget=BudgetConfig(examples=15))

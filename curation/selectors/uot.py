@@ -73,7 +73,7 @@ class UOT(Selector):
         by_columns(similarity, begin)
         for _ in range(_ROUNDS):
             rows = np.sum([sent[start] for start in sorted(sent)], axis=0, dtype=np.float64)  # in the same order always
-            before, u = u, (1 / (problem.n_queries * rows)).astype(np.float32)
+            before, u = u, np.asarray(1 / (problem.n_queries * rows), dtype=np.float32)
             by_columns(similarity, advance)
             if settled := bool(np.abs(before / u - 1).max() < _CLOSE):
                 break

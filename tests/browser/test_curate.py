@@ -25,6 +25,7 @@ SUMMARY = ".st-key-curate-summary"
 def open_page(app: App, page: Page, pid: str, budget: int = 60) -> Workspace:
     page.goto(f"{app.url}/curate?project={pid}&selector=round_robin&budget={budget}&seed=0")
     expect(page.locator(MAP)).to_be_visible()
+    expect(page.locator(SUMMARY)).to_contain_text("stability 0.")  # the last that is drawn
     return Workspace(app.home)
 
 
@@ -40,7 +41,8 @@ def expect_drawn(page: Page, rows: list[int]) -> None:
         const traces = document.querySelector("{MAP}")?.data ?? [];
         const shown = traces.filter((t) => t.meta === "row" && /^(picked|pinned)/.test(t.name));
         const unpack = (c) => Array.from(c?._inputArray ?? c ?? []);
-        return JSON.stringify(shown.flatMap((t) => unpack(t.customdata)).sort((a, b) => a - b)) === wanted;
+        const numbers = shown.flatMap((t) => unpack(t.customdata)).filter((n) => n);
+        return JSON.stringify(numbers.sort((a, b) => a - b)) === wanted;
     }}"""
     page.wait_for_function(script, arg=json.dumps(sorted(i + 1 for i in rows), separators=(",", ":")))
 
@@ -171,6 +173,7 @@ def test_a_click_on_the_map_turns_the_table_to_its_row_and_a_cell_shows_its_poin
     read_row(page, 17 * 20 + 3 + 1)
     there = listed.index(ids[17 * 20 + 3]) // 25 + 1
     expect(page.locator(".st-key-curate-marked")).to_contain_text(f"page {there} of 16")
+    expect(page).to_have_url(re.compile(ids[17 * 20 + 3]))  # the address follows what is drawn
     other = page.context.new_page()
     other.goto(page.url)
     read_row(other, 17 * 20 + 3 + 1)

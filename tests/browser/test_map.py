@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from curation import pipeline, workbench
-from curation.config import DatasetConfig
+from curation import workbench
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
     from conftest import App
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-N, M = 400, 3
+N = 400
 MAP = ".winnow-map[data-drawn]"
-
-
-@pytest.fixture
-def grid(app: App, tmp_path: Path) -> str:
-    """A project of 400 rows whose map is a grid of 20 × 20, with three queries."""
-    ws = Workspace(app.home)
-    (app.home / "demo-installed.json").write_text('{"projects": []}')  # the demo is not needed here, so not waited for
-    pid = ws.create_project("Grid").id
-    keys = []
-    for role, n in (("pool", N), ("query", M)):
-        rows = [{"prompt": f"{role} {i}", "response": str(i)} for i in range(n)]
-        path = tmp_path / f"{role}.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        keys.append(pipeline.load(ws, DatasetConfig(path=str(path)), role, project_id=pid))
-    y, x = np.divmod(np.arange(N, dtype=np.float32), 20)
-    with ws.build("map", "7" * 32, {}) as part:
-        np.save(part / "pool_xy.npy", np.stack([x, y], axis=1))
-    record = {"representation": {"name": "lexical", "options": {}}, "model": None, "warmup": None, "features": "7" * 32}
-    record |= {"map": "7" * 32, "pool": keys[0], "queries": keys[1], "unusable": {}, "report": {}}
-    with ws.build("representation", "8" * 32, {"pool": keys[0], "queries": keys[1], "name": "lexical"}) as part:
-        np.save(part / "similarity.npy", np.random.default_rng(0).random((M, N), dtype=np.float32))
-        (part / "record.json").write_text(json.dumps(record))
-    return pid
 
 
 def drawn(page: Page) -> str:

@@ -25,7 +25,7 @@ def text(app: AppTest) -> str:
 
 
 def table(app: AppTest) -> Any:
-    return app.dataframe[0].value
+    return app.dataframe[-1].value
 
 
 def press(app: AppTest, pid: str, name: str) -> AppTest:

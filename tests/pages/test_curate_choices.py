@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from curation import workbench
+from curation import listing, workbench
 from curation.config import BudgetConfig, SelectionConfig
 
 if TYPE_CHECKING:
@@ -153,3 +154,21 @@ def test_feedback_is_off_until_chosen_shows_its_weight_and_goes_with_one_click(
     assert app.query_params["feedback"] == "0.5" and workbench.settings(workspace, sums).selection.feedback
     app.toggle(key=f"curate.feedback.{sums}").set_value(False).run()
     assert "feedback" not in app.query_params and not workbench.settings(workspace, sums).selection.feedback
+
+
+def test_a_search_by_meaning_ranks_by_it_and_without_vectors_is_a_sentence(
+    curate: Callable[..., AppTest], workspace: Workspace, sums: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = curate(search="what is 4 + 2?", by="meaning")
+    assert len(app.error) == 1 and "search by meaning needs vectors" in app.error[0].value
+    similarity = np.linspace(1, 0, 60, dtype=np.float32)[np.random.default_rng(0).permutation(60)]
+    monkeypatch.setattr(listing, "search_by_meaning", lambda ws, view, text: similarity)  # noqa: ARG005
+    monkeypatch.setattr(listing, "MEANT", 10)
+    app.run()
+    ids = workbench.view(workspace, sums).pool_ids
+    shown = next(d.value for d in app.dataframe if "rank" in d.value)
+    assert shown["id"].tolist() == [ids[i] for i in np.argsort(-similarity)[:10]]
+    assert "**10** rows nearest in meaning" in text(app) and not app.error
+    group = next(g for g in app.get("button_group") if g.label == "Search by")
+    group.set_value("words").run()
+    assert "by" not in app.query_params and "**1** rows" in text(app)
