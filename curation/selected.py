@@ -129,16 +129,21 @@ class Selected:
 
     def rule(self, turn: int, ban: Sequence[int] = ()) -> Gains:
         """What a set selector goes by on a turn, with bounds that one look at all candidates has brought close."""
-        before = np.concatenate([np.array(self.overrides.pinned, dtype=np.int64), self.walked[:turn]])
+        before = self._taken(turn)
         if len(before) > FEW and self._early is not None:
             vectors = self.problem.vectors
             rule = copy.deepcopy(self._early, {id(vectors): vectors})  # all but the vectors
+        else:
+            blocked = self.blocked.copy()
+            blocked[list(ban)] = True
+            rule = self.gains(blocked, before[:FEW])
+            if not rule.falls:
+                return self.gains(blocked, before)
+            _look(rule)
+        if len(before) > FEW:
             rule.take(before[FEW:])
-            rule.bound[before] = rule.bound[list(ban)] = -np.inf
-            return rule
-        blocked = self.blocked.copy()
-        blocked[list(ban)] = True
-        return self._looked_at(blocked, before)
+        rule.bound[before] = rule.bound[list(ban)] = -np.inf
+        return rule
 
     @cached_property
     def last_rule(self) -> Gains:
@@ -148,18 +153,17 @@ class Selected:
     @cached_property
     def _early(self) -> Gains | None:
         """The rule after the first few picks, whose bounds serve all later turns; None where they would not."""
-        n_pins = len(self.overrides.pinned)
-        before = np.concatenate([np.array(self.overrides.pinned, dtype=np.int64), self.walked])[:FEW]
-        if not self.selector.needs_features or not self.selector.prefix_consistent or n_pins > FEW:
+        if not (self.selector.needs_features and self.selector.prefix_consistent):
             return None
-        rule = self._looked_at(self.blocked, before)
-        return rule if rule.falls else None
-
-    def _looked_at(self, blocked: npt.NDArray[np.bool_], before: npt.NDArray[np.int64]) -> Gains:
-        rule = self.gains(blocked, before)
-        free = np.flatnonzero(rule.bound > -np.inf)
-        rule.bound[free] = rule.exact(free)
+        rule = self.gains(self.blocked, self._taken(len(self.walked))[:FEW])
+        if not rule.falls:
+            return None
+        _look(rule)
         return rule
+
+    def _taken(self, turn: int) -> npt.NDArray[np.int64]:
+        """What a set selector has in its set before a turn: the pins, and all that had a turn."""
+        return np.concatenate([np.array(self.overrides.pinned, dtype=np.int64), self.walked[:turn]])
 
     def gains(self, blocked: npt.NDArray[np.bool_], taken: npt.NDArray[np.int64]) -> Gains:
         size = self.budget.examples
@@ -189,3 +193,9 @@ class Selected:
     def by_set(self) -> bool:
         """Whether a pick depends on the picks before it, so that to select again is dear."""
         return type(self.selector).gains is not Selector.gains
+
+
+def _look(rule: Gains) -> None:
+    """Bring the bounds of all candidates down to what each adds now."""
+    free = np.flatnonzero(rule.bound > -np.inf)
+    rule.bound[free] = rule.exact(free)
