@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from curation import figures_map, views, workbench
+from curation import figures_map, workbench
 from curation.errors import CurationError
 from pages import (
     _curate_controls,
@@ -110,7 +110,6 @@ def _draw_map(view: View, row: int | None, query: int, area: figures_map.Area | 
         ui.key("curate.map"),
         on_area=_link.draw_area,
         on_point=partial(_read, view, inside),
-        line=lambda kind, number: views.line(ui.workspace(), view, kind, number),
     )
 
 
