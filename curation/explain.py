@@ -2,182 +2,26 @@
 
 Whatever is claimed can be tried. For rankings and for round robin the selector is simply asked again with a row banned
 or freed, which costs milliseconds since rankings are kept. For set selectors (`Selector.gains`) that would take
-seconds, so their own rule is evaluated on one turn, for all candidates: who would have had the turn of a pick, and who
-stands before a candidate on the last turn. Arrays only; names and words for pages are made from it here too. Left out:
-what follows after the turn of a banned pick where the selector goes by the set as it grows.
+seconds, so their own rule is evaluated on one turn: who would have had the turn of a pick, and who stands before a
+candidate on the last turn. Arrays only; the words are in `understanding`. Left out: what follows after the turn of a
+banned pick where the selector goes by the set as it grows.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from curation.errors import SelectionError
-from curation.selectors import Budget, Overrides, Problem, Selector, Subset
-from curation.selectors.greedy import Gains, greedy
+from curation.selected import FEW, Selected
+from curation.selectors.greedy import greedy
 
-REACH = 4  # times the picks: how far round robin is followed to say when a candidate would have its turn
-_FEW = 32  # picks from which bounds on what candidates add are taken
-_MANY = 2_000  # candidates before another from which on they are not named one by one
+_MANY = 500  # candidates before another from which on they are not named one by one
 _ROUNDING = 1e-5  # of a cosine
-
 Nearness = tuple[int, float, int]  # query, similarity, the candidate's place in that query's ranking from 1
-
-
-@dataclass(frozen=True, eq=False)
-class Selected:
-    """A subset with all that made it, so that the same question can be asked in other circumstances.
-
-    Parameters
-    ----------
-    selector, problem, budget, overrides, seed, quotas, minimum_similarity, minimum_score
-        What `Selector.select` was given.
-    subset : Subset
-        What it gave.
-    """
-
-    selector: Selector
-    problem: Problem
-    budget: Budget
-    overrides: Overrides
-    subset: Subset
-    seed: int = 0
-    quotas: Mapping[str, int] = field(default_factory=dict)
-    minimum_similarity: float | None = None
-    minimum_score: float | None = None
-
-    def again(self, *, ban: Sequence[int] = (), free: int | None = None) -> Subset:
-        """Select once more, with some candidates banned as well, or one neither pinned nor banned."""
-        left = {free, *ban}
-        overrides = Overrides(
-            pinned=tuple(i for i in self.overrides.pinned if i not in left),
-            banned=(*(i for i in self.overrides.banned if i not in left), *ban),
-        )
-        return self.selector.select(
-            self.problem,
-            self.budget,
-            overrides,
-            self.seed,
-            quotas=self.quotas,
-            minimum_similarity=self.minimum_similarity,
-            minimum_score=self.minimum_score,
-        )
-
-    def try_again(self, *, ban: Sequence[int] = (), free: int | None = None) -> Subset | None:
-        """Select once more; None where too few candidates are left for it."""
-        try:
-            return self.again(ban=ban, free=free)
-        except SelectionError:
-            return None
-
-    @cached_property
-    def below(self) -> npt.NDArray[np.bool_]:
-        """Which candidates are below a minimum, (n_pool,)."""
-        below = np.zeros(self.problem.n_pool, dtype=np.bool_)
-        if self.minimum_similarity is not None:
-            below |= self.problem.nearest < self.minimum_similarity
-        if self.minimum_score is not None and self.problem.scores is not None:
-            below |= ~(np.asarray(self.problem.scores) >= self.minimum_score)
-        return below
-
-    @cached_property
-    def blocked(self) -> npt.NDArray[np.bool_]:
-        """Which candidates an ordering does not bring: pinned, banned, below a minimum; (n_pool,)."""
-        blocked = self.below.copy()
-        blocked[list(self.overrides.pinned)] = True
-        blocked[list(self.overrides.banned)] = True
-        return blocked
-
-    @cached_property
-    def place(self) -> npt.NDArray[np.int64]:
-        """Place of each candidate among the picks from 0, −1 where it is not picked, (n_pool,)."""
-        place = np.full(self.problem.n_pool, -1, dtype=np.int64)
-        place[self.subset.indices] = np.arange(len(self.subset))
-        return place
-
-    @cached_property
-    def ordering(self) -> npt.NDArray[np.int64]:
-        """Turn of each candidate from 0 were there no quota and more budget, (n_pool,); −1 for blocked ones.
-
-        A ranking is looked through to its end; round robin, which a ban sets going anew, as far as `REACH` times the
-        picks: beyond it is −1 too.
-        """
-        turns = int(np.count_nonzero(~self.blocked))
-        if not self.selector.ranking:
-            turns = min(turns, REACH * len(self.subset))
-        turn = np.full(self.problem.n_pool, -1, dtype=np.int64)
-        whole = self._walked(turns)
-        turn[whole] = np.arange(len(whole))
-        return turn
-
-    @cached_property
-    def last_turn(self) -> int:
-        """Turn of the last pick; −1 where all picks are pinned."""
-        return int(self.subset.turns.max(initial=-1))
-
-    @cached_property
-    def walked(self) -> npt.NDArray[np.int64]:
-        """The candidates that had a turn up to the last pick, taken or skipped, in order."""
-        if not self.quotas and self.budget.tokens is None:
-            return self.subset.indices[len(self.overrides.pinned) :]
-        return self._walked(self.last_turn + 1)
-
-    def _walked(self, turns: int) -> npt.NDArray[np.int64]:
-        n_pins = len(self.overrides.pinned)
-        plain = dataclasses.replace(self, quotas={}, budget=Budget(examples=n_pins + turns))
-        return plain.again().indices[n_pins:]
-
-    def rule(self, turn: int, ban: Sequence[int] = ()) -> Gains:
-        """What a set selector goes by on a turn, with bounds as close as one look at all candidates makes them."""
-        before = np.concatenate([np.array(self.overrides.pinned, dtype=np.int64), self.walked[:turn]])
-        blocked = self.blocked.copy()
-        blocked[list(ban)] = True
-        few = before[:: max(1, len(before) // _FEW)]
-        rule = self._gains(blocked, few)
-        rest = before[~np.isin(before, few)] if rule.falls else before
-        if not rule.falls:
-            rule = self._gains(blocked, before)
-        free = np.flatnonzero(rule.bound > -np.inf)
-        rule.bound[free] = rule.exact(free)
-        if rule.falls and len(rest):
-            rule.take(rest)
-            rule.bound[rest] = -np.inf
-        return rule
-
-    def _gains(self, blocked: npt.NDArray[np.bool_], taken: npt.NDArray[np.int64]) -> Gains:
-        size = self.budget.examples
-        if size is None:
-            mean = float(np.mean(self.problem.costs)) if self.problem.costs is not None else 1.0
-            size = math.ceil((self.budget.tokens or 0) / mean) if mean else self.problem.n_pool
-        rule = self.selector.gains(self.problem, blocked, taken, size)
-        assert rule is not None
-        rule.bound[taken] = -np.inf
-        return rule
-
-    def room(self, turn: int) -> npt.NDArray[np.bool_]:
-        """Which candidates' source and length fit beside what was picked before a turn, (n_pool,)."""
-        before = self.subset.indices[self.subset.turns < turn]
-        fits = np.ones(self.problem.n_pool, dtype=np.bool_)
-        if self.quotas:
-            names = np.asarray(self.problem.source_names)
-            for source, most in self.quotas.items():
-                if np.count_nonzero(names[before] == source) >= most:
-                    fits &= names != source
-        if self.budget.tokens is not None and self.problem.costs is not None:
-            costs = np.asarray(self.problem.costs)
-            fits &= costs <= self.budget.tokens - int(costs[before].sum())
-        return fits
-
-    @property
-    def by_set(self) -> bool:
-        """Whether a pick depends on the picks before it, so that to select again is dear."""
-        return type(self.selector).gains is not Selector.gains
 
 
 @dataclass(frozen=True)
@@ -257,8 +101,15 @@ def _next_in_set(selected: Selected, ban: Sequence[int], turn: int) -> int | Non
     """Who would have a set selector's turn were some rows banned; None where that would change earlier turns."""
     if not _undisturbed(selected, ban, turn):
         return None
-    fits = selected.room(turn)
-    return next((row for row, _ in greedy(selected.rule(turn, ban)) if fits[row]), None)
+    rule = selected.rule(turn, ban)
+    if selected.quotas or selected.budget.tokens is not None:  # who is passed over counts as taken
+        fits = selected.room(turn)
+        return next((row for row, _ in greedy(rule) if fits[row]), None)
+    later = selected.walked[turn : turn + FEW]
+    later = later[rule.bound[later] > -np.inf]
+    least = rule.exact(later).max() if len(later) else -np.inf  # the best is as good as any that came soon after
+    rows = np.flatnonzero((rule.bound >= least) & (rule.bound > -np.inf))
+    return int(rows[rule.exact(rows).argmax()]) if len(rows) else None
 
 
 def _undisturbed(selected: Selected, ban: Sequence[int], turn: int) -> bool:
@@ -272,9 +123,9 @@ def _undisturbed(selected: Selected, ban: Sequence[int], turn: int) -> bool:
         return False
     blocked = selected.blocked.copy()
     nobody = np.zeros(0, dtype=np.int64)
-    before = selected._gains(blocked, nobody).bound > -np.inf
+    before = selected.gains(blocked, nobody).bound > -np.inf
     blocked[list(ban)] = True
-    new = np.flatnonzero((selected._gains(blocked, nobody).bound > -np.inf) & ~before)
+    new = np.flatnonzero((selected.gains(blocked, nobody).bound > -np.inf) & ~before)
     n_pins = len(selected.overrides.pinned)
     picks, scores = selected.subset.indices[: n_pins + turn], selected.subset.scores[: n_pins + turn]
     if not (len(new) and len(picks)):
@@ -366,7 +217,7 @@ def _before_in_turn(selected: Selected, index: int) -> tuple[int | None, npt.NDA
 
 def _before_in_set(selected: Selected, index: int) -> tuple[int, ...]:
     """Who a set selector prefers to a candidate on its last turn, its last pick first; none where they are too many."""
-    rule = selected.rule(selected.last_turn)
+    rule = selected.last_rule
     if not rule.bound[index] > -np.inf:
         return ()  # k-center does not consider it
     own = rule.exact(np.array([index]))[0]

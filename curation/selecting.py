@@ -21,7 +21,7 @@ from curation.representing import Represented, options_of, read_represented, tok
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
-    from curation.explain import Selected
+    from curation.selected import Selected
     from curation.selectors import Problem, Selector, Subset
 
 
@@ -70,7 +70,7 @@ def selected(ws: Workspace, represented: Represented, config: SelectionConfig) -
         If a pinned row is unknown or has no features, or budget, minimums and quotas can't be met.
     """
     from curation import selectors
-    from curation.explain import Selected
+    from curation.selected import Selected
     from curation.selectors import Budget, Overrides
 
     position = _positions(ws.root, represented.record["pool"])

@@ -14,7 +14,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from curation.explain import Selected
+from curation.selected import Selected
 from curation.selectors import Overrides, Problem
 
 DRAWS = 40

@@ -23,7 +23,7 @@ from curation.pipeline import Represented
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
-    from curation.explain import Selected
+    from curation.selected import Selected
     from curation.selectors import Subset
 
 STATES = ("pool", "picked", "pinned", "banned")

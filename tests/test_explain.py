@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from curation import pipeline, selectors, workbench
 from curation.config import SelectionConfig
 from curation.demo import project as demo
-from curation.explain import REACH, Explanation, Selected, explain
+from curation.explain import Explanation, explain
+from curation.selected import REACH, Selected
 from curation.selectors import Budget, Overrides, Problem
 from curation.similarity import Features
 from curation.workspace import Workspace
@@ -85,6 +87,16 @@ def test_what_is_said_comes_true(name: str, seed: int, n_queries: int, budget: i
     for index in rng.permutation(40)[:6]:
         told = check(chosen, int(index))
         assert bool(told.barrier) == (index not in chosen.subset.indices)
+
+
+@pytest.mark.parametrize("name", ["mmr", "facility_location", "herding"])
+@given(st.integers(0, 10**6), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_bounds_of_the_first_picks_lead_to_the_same(name: str, seed: int, ties: bool) -> None:
+    chosen = selected(name, problem(seed, ties=ties), Budget(examples=25), Overrides((1, 2), (3,)))
+    with mock.patch("curation.selected.FEW", 4), mock.patch("curation.explain.FEW", 4):
+        for index in range(0, 40, 4):
+            check(chosen, index)
 
 
 @pytest.mark.parametrize("name", EVERY)

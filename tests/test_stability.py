@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curation import selectors
-from curation.explain import Selected
+from curation.selected import Selected
 from curation.selectors import Budget, Overrides, Problem
 from curation.similarity import Features
 from curation.stability import stability

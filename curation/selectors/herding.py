@@ -17,6 +17,7 @@ from curation.selectors.greedy import Gains, dots, greedy
 from curation.selectors.ranking import by_columns
 
 _SLACK = 1e-5  # what rounding may add to a cosine
+_ROUGH = 5e-5  # the same, summed in float32 over 512 dimensions
 
 
 class Herding(Selector):
@@ -67,7 +68,9 @@ class _Discrepancy(Gains):
         self._vectors = problem.vectors
         self._sum = self._vectors[pinned].sum(axis=0, dtype=np.float64)  # Σ_{a∈A} a
         self._n = len(pinned)
-        self._least = np.zeros(problem.n_pool)  # least that Σ_{a∈A} cos(a, x) can have been, plus the size of A then
+        # least that Σ_{a∈A} cos(a, x) can have been, plus the size of A then; at first from float32, to its rounding
+        alike = self._vectors @ self._sum.astype(np.float32) if self._n else np.zeros(problem.n_pool)
+        self._least = alike.astype(np.float64) + self._n - _ROUGH * self._n
         self._raise()
 
     def _raise(self) -> None:

@@ -20,6 +20,7 @@ from curation.demo import project as demo
 from curation.demo import recipe
 from curation.demo.skills import TARGETS
 from curation.progress import Silent
+from curation.selected import Selected
 from curation.selectors import Budget, Overrides, Problem
 from curation.similarity import Features
 from curation.views import View
@@ -56,7 +57,7 @@ def explanation(bench: Bench) -> tuple[list[Figure], list[str]]:
     for name in selectors.REGISTRY:
         selector = selectors.create(name)
         subset = selector.select(problem, _BUDGET)
-        made = explain.Selected(selector, problem, Budget(examples=_BUDGET), Overrides(), subset)
+        made = Selected(selector, problem, Budget(examples=_BUDGET), Overrides(), subset)
         left = np.setdiff1d(np.argsort(-problem.nearest, kind="stable")[: 4 * _BUDGET], subset.indices)
         groups = [subset.indices[:: _BUDGET // 10][:10], left[:: max(1, len(left) // 10)][:10]]
         first = _ms(explain.explain, made, int(groups[1][0]))
@@ -72,9 +73,9 @@ def explanation(bench: Bench) -> tuple[list[Figure], list[str]]:
 
 def _project(bench: Bench, n_queries: int, n_pool: int) -> str:
     """A project of that many rows, its similarity and map written as `represent` would."""
-    ws, name = bench.ws, f"views {n_queries} × {n_pool}"
+    ws, name = bench.ws, f"views-{n_queries}-{n_pool}"
     known = {p.name: p.id for p in ws.projects()}
-    if name in known:
+    if name in known and ws.find("representation", name):
         return known[name]
     project = ws.create_project(name).id
     keys = {}
