@@ -69,7 +69,7 @@ def test_whatever_reads_the_similarity_first_checks_it(reads: str, bad: float) -
     similarity = problem_of(3, 50, 0).similarity.astype(np.float64)
     assert len(getattr(Problem(1e30 * similarity), reads)) > 0  # of which the squares are too large for float32
     similarity[1, 4] = bad
-    with pytest.raises(SelectionError, match="similarity of query 1 to candidate 4 is (nan|-?inf), expected finite"):
+    with pytest.raises(SelectionError, match=r"similarity of query 1 to candidate 4 is (nan|-?inf), expected finite"):
         getattr(Problem(similarity), reads)
 
 
