@@ -133,6 +133,8 @@ class Selector(ABC):
     ranking: ClassVar[bool] = False
     #: Whether it compares candidates with each other.
     needs_features: ClassVar[bool] = False
+    #: What of a problem is found first; to find it checks the similarity's values.
+    reads: ClassVar[str] = "nearest"
     #: Whether it picks without looking at any query.
     blind: ClassVar[bool] = False
 
@@ -205,6 +207,7 @@ class Selector(ABC):
         """
         problem = problem if isinstance(problem, Problem) else Problem(problem)
         budget = budget if isinstance(budget, Budget) else Budget(examples=budget)
+        getattr(problem, self.reads)
         _check_overrides(problem, overrides)
         banned = _below(problem, minimum_similarity, minimum_score)
         banned[list(overrides.banned)] = True
@@ -221,7 +224,7 @@ class Selector(ABC):
             indices=np.concatenate([pinned, picks.candidates[places]]),
             query=np.concatenate([beside, picks.query[places]]),
             turns=np.concatenate([beside, turns]),
-            scores=np.concatenate([problem.nearest[pinned], picks.scores[places]]),
+            scores=np.concatenate([problem.similarity[:, pinned].max(axis=0), picks.scores[places]]),
             reasons=("pinned",) * len(pinned) + (self.reason,) * len(places),
             notes=picks.notes,
         )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.selectors.base import Picks, Problem, Selector
-from curation.selectors.ranking import ranked
+from curation.selectors.ranking import best, ranked
 
 
 class DoublyGreedy(Selector):
@@ -20,11 +20,14 @@ class DoublyGreedy(Selector):
     def order(
         self,
         problem: Problem,
-        blocked: npt.NDArray[np.bool_],  # noqa: ARG002
+        blocked: npt.NDArray[np.bool_],
         pinned: npt.NDArray[np.int64],  # noqa: ARG002
-        budget: int,  # noqa: ARG002
+        budget: int,
         seed: int,  # noqa: ARG002
     ) -> Iterator[Picks]:
         """Yield by falling maximum over queries; ties go to the lower index."""
-        order = ranked(problem.nearest)
-        yield Picks.of(order, problem.nearest_query[order], problem.nearest[order])
+        n = min(problem.n_pool, budget + int(blocked.sum()))  # most that the walk will ask for, or most often
+        order = best(problem.nearest, n)
+        yield Picks.of(order, problem.nearest_query_of(order), problem.nearest[order])
+        order = ranked(problem.nearest)[n:]
+        yield Picks.of(order, problem.nearest_query_of(order), problem.nearest[order])

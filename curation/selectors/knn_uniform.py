@@ -43,8 +43,8 @@ class KNNUniform(Selector):
 
 def nearest_neighbours(problem: Problem) -> npt.NDArray[np.int64]:
     """Return each query's L = min(5000, ⌊n_pool/10⌋, at least 1) nearest candidates, nearest first, (n_queries, L)."""
-    limit = max(1, min(5000, problem.n_pool // 10))
-    return np.stack(by_rows(problem.similarity, lambda row: best(row, limit)))
+    similarity, limit = problem.similarity, max(1, min(5000, problem.n_pool // 10))
+    return np.stack(by_rows(similarity, lambda q: best(similarity[q], limit)))
 
 
 def by_mass(mass: npt.NDArray[np.number], problem: Problem) -> npt.NDArray[np.int64]:

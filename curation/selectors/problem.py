@@ -1,7 +1,8 @@
 """What a selector chooses from, how much it may take, and the decisions by hand that it obeys.
 
-A `Problem` is checked once, when it is built, and keeps what many selections of it share: each candidate's nearest
-similarity, the vectors in which candidates are compared with each other, and the orderings found so far.
+A `Problem` is checked once and keeps what many selections of it share: each candidate's nearest similarity, the vectors
+in which candidates are compared with each other, and the orderings found so far. To read the similarity takes longest
+by far of all that a selection out of a large pool does, so its values are checked as what is read first is found.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.errors import SelectionError
-from curation.selectors.ranking import by_columns
+from curation.selectors.ranking import above, by_columns, by_rows, processors, ranked, threaded
 from curation.similarity import Features
 
 WIDEST = 512  # dimensions in which candidates are compared with each other
 MOST_BYTES = 2**29  # of these vectors: above a quarter of a million candidates they become narrower still
 _KEPT = 8  # orderings a problem keeps
+_SHORT = 800  # one candidate in so many is on a query's shortlist
+_SMALL = 2**18  # numbers that are read before threads would have started
 
 
 @dataclass(frozen=True)
@@ -85,15 +88,11 @@ class Problem:
     costs : array of shape (n_pool,), optional
         Tokens of each candidate; needed for a budget in tokens.
 
-    Attributes
-    ----------
-    nearest : float32 array (n_pool,)
-        Each candidate's similarity to the query it is nearest to.
-
     Raises
     ------
     SelectionError
-        If the pool or query set is empty, a value is not finite, or lengths differ.
+        If the pool or query set is empty or lengths differ; if a value is not finite, when the similarity is first read
+        (`nearest`, `shortlists`).
     """
 
     similarity: npt.NDArray[np.floating]
@@ -102,7 +101,6 @@ class Problem:
     sources: Sequence[str | None] | None = None
     scores: npt.NDArray[np.floating] | None = None
     costs: npt.NDArray[np.integer] | None = None
-    nearest: npt.NDArray[np.float32] = field(init=False, repr=False)
     kept: _Kept = field(init=False, repr=False, default_factory=_Kept)
 
     def __post_init__(self) -> None:
@@ -117,21 +115,7 @@ class Problem:
             raise SelectionError(f"the {empty} is empty; load at least one row")
         with np.errstate(over="ignore"):  # what is too large for float32 is refused below
             similarity = np.ascontiguousarray(given, dtype=np.float32)
-        highest, lowest = (np.empty(similarity.shape[1], dtype=np.float32) for _ in range(2))
-
-        def look(columns: slice) -> None:
-            similarity[:, columns].max(axis=0, out=highest[columns])
-            similarity[:, columns].min(axis=0, out=lowest[columns])
-
-        by_columns(similarity, look)
-        if not (np.isfinite(highest).all() and np.isfinite(lowest).all()):
-            query, candidate = (int(i) for i in np.argwhere(~np.isfinite(similarity))[0])
-            raise SelectionError(
-                f"similarity of query {query} to candidate {candidate} is {similarity[query, candidate]}, expected "
-                "finite numbers; compute the features of that row again"
-            )
         object.__setattr__(self, "similarity", similarity)
-        object.__setattr__(self, "nearest", highest)
         self._check_columns()
 
     def _check_columns(self) -> None:
@@ -174,6 +158,44 @@ class Problem:
         return int(self.similarity.shape[1])
 
     @cached_property
+    def nearest(self) -> npt.NDArray[np.float32]:
+        """Each candidate's similarity to the query that it is nearest to, float32 (n_pool,)."""
+        highest, lowest = (np.empty(self.n_pool, dtype=np.float32) for _ in range(2))
+
+        def look(columns: slice) -> None:
+            self.similarity[:, columns].max(axis=0, out=highest[columns])
+            self.similarity[:, columns].min(axis=0, out=lowest[columns])
+
+        by_columns(self.similarity, look)
+        if not (np.isfinite(highest).all() and np.isfinite(lowest).all()):
+            raise self._not_finite()
+        return highest
+
+    @cached_property
+    def shortlists(self) -> list[npt.NDArray[np.int64]]:
+        """Each query's nearest candidates, about one in 800, nearest first; none that is left out is as near."""
+        parts = np.array_split(np.arange(self.n_queries), min(self.n_queries, processors()))
+        found = threaded(self._shortlists, parts) if self.similarity.size > _SMALL else map(self._shortlists, parts)
+        return [short for some in found for short in some]
+
+    def _shortlists(self, queries: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+        shortlists, mask = [], np.empty(self.n_pool, dtype=np.bool_)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for row in self.similarity[queries[0] : queries[-1] + 1]:  # each is read once: that takes longest
+                if not np.isfinite(row @ row) and not np.isfinite(row).all():
+                    raise self._not_finite()
+                found = above(row, self.n_pool // _SHORT, mask)
+                shortlists.append(ranked(row[found], found))
+        return shortlists
+
+    def _not_finite(self) -> SelectionError:
+        query, candidate = (int(i) for i in np.argwhere(~np.isfinite(self.similarity))[0])
+        return SelectionError(
+            f"similarity of query {query} to candidate {candidate} is {self.similarity[query, candidate]}, expected "
+            "finite numbers; compute the features of that row again"
+        )
+
+    @cached_property
     def nearest_query(self) -> npt.NDArray[np.int32]:
         """The query that each candidate is nearest to, the lower one of equals, (n_pool,)."""
         query = np.zeros(self.n_pool, dtype=np.int32)
@@ -184,6 +206,13 @@ class Problem:
 
         by_columns(self.similarity, look)
         return query
+
+    def nearest_query_of(self, candidates: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """`nearest_query` of some candidates; of a few without asking about all."""
+        if "nearest_query" in self.__dict__ or 8 * len(candidates) > self.n_pool:
+            return self.nearest_query[candidates]
+        found = by_rows(self.similarity, lambda q: self.similarity[q].take(candidates))
+        return np.stack(found).argmax(axis=0).astype(np.int32)
 
     @cached_property
     def vectors(self) -> npt.NDArray[np.float32]:

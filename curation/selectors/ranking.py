@@ -29,23 +29,30 @@ def ranked(values: npt.NDArray[np.float32], candidates: npt.NDArray[np.int64] | 
     values : float32 array (n,)
         Finite.
     candidates : int64 array (n,), optional
-        What the values are of, below 2³².
+        What the values are of, below 2³¹.
     """
     if candidates is None:
         candidates = np.arange(len(values))
-    bits = (values + np.float32(0)).view(np.uint32)  # −0 becomes 0
-    falling = np.where(bits >> 31, bits, bits ^ np.uint32(0x7FFFFFFF)).astype(np.uint64)
-    keys = np.sort((falling << np.uint64(32)) | candidates.astype(np.uint64))
-    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    bits = (values + np.float32(0)).view(np.int32)  # −0 becomes 0
+    keys = np.empty(len(values), dtype="<i8")
+    halves = keys.view("<i4").reshape(-1, 2)  # the candidate, then the value, so turned that it falls as keys rise
+    halves[:, 0] = candidates
+    halves[:, 1] = ~(bits ^ ((bits >> 31) & 0x7FFFFFFF))
+    keys.sort()
+    return keys.view("<u4")[::2].astype(np.int64)
 
 
-def above(values: npt.NDArray[np.float32], n: int) -> npt.NDArray[np.int64]:
-    """Return the places of about the `n` highest values, ascending: all from some value on, however many those are."""
+def above(values: npt.NDArray[np.float32], n: int, mask: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.int64]:
+    """Return the places of about the `n` highest values, ascending: all from some value on, however many those are.
+
+    A `mask` (n,) to write to spares the time to get memory for one.
+    """
     sample = values[:: max(1, len(values) // _SAMPLE)]
-    wanted = int(1.25 * n * len(sample) / len(values)) + 8
+    wanted = int(1.25 * n * len(sample) / len(values)) + 4
     if wanted >= len(sample):
         return np.arange(len(values))
-    return np.flatnonzero(values >= np.partition(sample, len(sample) - wanted)[len(sample) - wanted])
+    level = np.partition(sample, len(sample) - wanted)[len(sample) - wanted]
+    return np.flatnonzero(np.greater_equal(values, level, out=mask))
 
 
 def best(values: npt.NDArray[np.float32], n: int) -> npt.NDArray[np.int64]:
@@ -64,17 +71,26 @@ def by_columns(matrix: npt.NDArray[np.floating], look: Callable[[slice], object]
     threaded(look, [slice(start, start + width) for start in range(0, n_columns, width)])
 
 
-def by_rows(matrix: npt.NDArray[np.float32], look: Callable[[npt.NDArray[np.float32]], _Made]) -> list[_Made]:
-    """Return what `look` gives for each row."""
-    return [look(row) for row in matrix] if matrix.size < _BLOCK else threaded(look, matrix)
+def by_rows(matrix: npt.NDArray[np.float32], look: Callable[[int], _Made]) -> list[_Made]:
+    """Return what `look` gives for the number of each row."""
+    rows = range(len(matrix))
+    return [look(row) for row in rows] if matrix.size < _BLOCK else threaded(look, rows)
 
 
 def threaded(function: Callable[[_Item], _Made], items: Collection[_Item]) -> list[_Made]:
     """Return `function` of each item in order, computed on all processors."""
-    return list((_executor().map if len(items) > 1 else map)(function, items))
+    if len(items) == 1 or processors() == 1:
+        return [function(item) for item in items]
+    return list(_executor().map(function, items))
+
+
+@cache
+def processors() -> int:
+    """How many threads are used: all processors, or what OMP_NUM_THREADS says."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and given != "0" else os.cpu_count() or 1
 
 
 @cache
 def _executor() -> ThreadPoolExecutor:
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return ThreadPoolExecutor(int(given) if given.isdigit() and given != "0" else os.cpu_count())
+    return ThreadPoolExecutor(processors())

@@ -22,6 +22,7 @@ class RoundRobin(Selector):
     """Let the queries take turns, each taking its most similar candidate not yet taken."""
 
     reason = "nearest left when the query took its turn"
+    reads = "shortlists"
 
     def order(
         self,
@@ -32,39 +33,52 @@ class RoundRobin(Selector):
         seed: int,  # noqa: ARG002
     ) -> Iterator[Picks]:
         """Yield the picks of query 0, 1, …, n_queries − 1, 0, …; blocked candidates are as though not in the pool."""
-        turns = _turns(problem.similarity, blocked.copy(), 64 + 4 * budget // problem.n_queries)
+        turns = _turns(problem, blocked.copy(), 16 + 2 * budget // problem.n_queries)
         first = 0
-        while picked := list(islice(turns, _TOGETHER)):
+        while picked := list(islice(turns, _TOGETHER if first else max(budget, _TOGETHER // 4))):
             candidates = np.array(picked, dtype=np.int64)
             query = np.arange(first, first + len(picked)) % problem.n_queries
             yield Picks.of(candidates, query, problem.similarity[query, candidates])
             first += len(picked)
 
 
-def _turns(similarity: npt.NDArray[np.float32], taken: npt.NDArray[np.bool_], width: int) -> Iterator[int]:
-    """Yield whom each query takes in turn, starting with lists of about `width` candidates."""
-    n_queries, n_pool = similarity.shape
+def _turns(problem: Problem, taken: npt.NDArray[np.bool_], width: int) -> Iterator[int]:
+    """Yield whom each query takes in turn, starting with lists of about `width` candidates.
+
+    A query whose list is used up gets one twice as long, of those left.
+    """
+    similarity = problem.similarity
     is_taken = taken.view(np.uint8).data  # the same memory, quicker to ask one by one
-    widths = [width] * n_queries
-    wishes = [iter(found) for found in by_rows(similarity, lambda row: _wishes(row, taken, width))]
-    for turn in range(n_pool - int(taken.sum())):
-        query = turn % n_queries
-        candidate = next((i for i in wishes[query] if not is_taken[i]), -1)
-        while candidate < 0:
-            widths[query] *= 2
-            wishes[query] = iter(_wishes(similarity[query], taken, widths[query]))
-            candidate = next(wishes[query], -1)
-        is_taken[candidate] = 1
-        yield candidate
+    widths = [width] * problem.n_queries
+    left = np.arange(len(taken))  # or were not long ago
+    n_left = len(taken) - int(taken.sum())
 
+    def wishes(query: int) -> Iterator[int]:
+        row = similarity[query]
+        if 2 * len(left) > len(row):  # to look among all is quicker
+            found = above(row, widths[query])
+            found = found[~taken[found]]
+        else:
+            found = left[above(row[left], widths[query])]
+        return iter(ranked(row[found], found).tolist())
 
-def _wishes(row: npt.NDArray[np.float32], taken: npt.NDArray[np.bool_], width: int) -> list[int]:
-    """Return the best candidates that are left, about `width` of them, best first; none that is left out is as good."""
-    left = np.flatnonzero(~taken)
-    if 2 * len(left) > len(row):  # to read all is quicker than to gather most
-        found = above(row, width)
-        found = found[~taken[found]]
+    if width * len(widths) <= 2 * sum(map(len, problem.shortlists)):  # they go a long way
+        lists = [iter(short.tolist()) for short in problem.shortlists]
     else:
-        found = left[above(row[left], width)]
-    wishes: list[int] = ranked(row[found], found).tolist()
-    return wishes
+        lists = by_rows(similarity, wishes)
+    while n_left:
+        for query in range(min(problem.n_queries, n_left)):
+            candidate = -1
+            while candidate < 0:
+                for wish in lists[query]:
+                    if not is_taken[wish]:
+                        candidate = wish
+                        break
+                else:
+                    if 3 * n_left < 2 * len(left):
+                        left = left[~taken[left]]
+                    widths[query] *= 2
+                    lists[query] = wishes(query)
+            is_taken[candidate] = 1
+            n_left -= 1
+            yield candidate

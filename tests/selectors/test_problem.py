@@ -45,12 +45,32 @@ def test_nearest_query_and_similarity(n_pool: int) -> None:
     np.testing.assert_array_equal(problem.nearest_query, problem.similarity.argmax(axis=0))
 
 
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 63), (5, 60_000)])
+def test_shortlists_are_each_querys_nearest(shape: tuple[int, int], ties: bool) -> None:
+    problem = problem_of(*shape, 1, ties=ties)
+    assert len(problem.shortlists) == shape[0]
+    for row, short in zip(problem.similarity, problem.shortlists, strict=True):
+        assert short.tolist() == np.argsort(-row, kind="stable")[: len(short)].tolist()
+        assert len(short) >= 1 and (ties or len(short) <= max(64, 0.01 * len(row)))
+        if len(short) < len(row):
+            assert np.delete(row, short).max() < row[short[-1]]
+
+
 def test_similarity_is_not_copied_where_it_is_float32() -> None:
     similarity = problem_of(2, 4, 0).similarity
     assert Problem(similarity).similarity is similarity
     assert Problem(similarity.astype(np.float64)).similarity.dtype == np.float32
-    with pytest.raises(SelectionError, match="candidate 0 is inf"):
-        Problem(np.full((1, 2), 1e300))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
+@pytest.mark.parametrize("reads", ["nearest", "shortlists"])
+def test_whatever_reads_the_similarity_first_checks_it(reads: str, bad: float) -> None:
+    similarity = problem_of(3, 50, 0).similarity.astype(np.float64)
+    assert len(getattr(Problem(1e30 * similarity), reads)) > 0  # of which the squares are too large for float32
+    similarity[1, 4] = bad
+    with pytest.raises(SelectionError, match=r"similarity of query 1 to candidate 4 is (nan|-?inf), expected finite"):
+        getattr(Problem(similarity), reads)
 
 
 def test_wide_features_are_narrowed_and_of_unit_length() -> None:

@@ -27,7 +27,7 @@ def test_ranked_is_a_stable_sort(values: np.ndarray) -> None:
 def test_zero_has_no_sign_and_candidates_keep_their_own_numbers() -> None:
     values = np.array([-0.0, 0.0, -1, 0.0, 1], dtype=np.float32)
     assert ranking.ranked(values).tolist() == [4, 0, 1, 3, 2]
-    assert ranking.ranked(values, np.array([9, 8, 7, 6, 2**32 - 1])).tolist() == [2**32 - 1, 6, 8, 9, 7]
+    assert ranking.ranked(values, np.array([9, 8, 7, 6, 2**31 - 1])).tolist() == [2**31 - 1, 6, 8, 9, 7]
 
 
 @pytest.mark.parametrize("kind", ["normal", "flat", "sorted", "few high"])
