@@ -33,23 +33,25 @@ from collections.abc import Callable
 from typing import Any
 
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column of the table below, AUDIT_ARCH_*
+# fmt: off
 ALLOWED = {  # name: number on x86_64, on aarch64 (None: there is none)
-    **{"read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67)},
-    **{"close": (3, 57), "lseek": (8, 62), "dup": (32, 23), "poll": (7, None), "ppoll": (271, 73)},
-    **{"select": (23, None), "pselect6": (270, 72), "getdents64": (217, 61), "getcwd": (79, 17)},
-    **{"stat": (4, None), "lstat": (6, None), "fstat": (5, 80), "newfstatat": (262, 79), "statx": (332, 291)},
-    **{"access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439)},
-    **{"mmap": (9, 222), "munmap": (11, 215), "mremap": (25, 216), "mprotect": (10, 226), "madvise": (28, 233)},
-    **{"brk": (12, 214), "futex": (202, 98), "set_robust_list": (273, 99), "rseq": (334, 293)},
-    **{"sched_yield": (24, 124), "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139)},
-    **{"sigaltstack": (131, 132), "alarm": (37, None), "setitimer": (38, 103), "getitimer": (36, 102)},
-    **{"nanosleep": (35, 101), "clock_nanosleep": (230, 115), "clock_gettime": (228, 113), "clock_getres": (229, 114)},
-    **{"gettimeofday": (96, 169), "time": (201, None), "times": (100, 153), "getrusage": (98, 165)},
-    **{"restart_syscall": (219, 128), "getrandom": (318, 278), "uname": (63, 160), "sysinfo": (99, 179)},
-    **{"getpid": (39, 172), "gettid": (186, 178), "getppid": (110, 173), "getuid": (102, 174), "geteuid": (107, 175)},
-    **{"getgid": (104, 176), "getegid": (108, 177), "sched_getaffinity": (204, 123), "getrlimit": (97, 163)},
-    **{"exit": (60, 93), "exit_group": (231, 94)},
+    "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67),
+    "close": (3, 57), "lseek": (8, 62), "dup": (32, 23), "poll": (7, None), "ppoll": (271, 73),
+    "select": (23, None), "pselect6": (270, 72), "getdents64": (217, 61), "getcwd": (79, 17),
+    "stat": (4, None), "lstat": (6, None), "fstat": (5, 80), "newfstatat": (262, 79), "statx": (332, 291),
+    "access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439),
+    "mmap": (9, 222), "munmap": (11, 215), "mremap": (25, 216), "mprotect": (10, 226), "madvise": (28, 233),
+    "brk": (12, 214), "futex": (202, 98), "set_robust_list": (273, 99), "rseq": (334, 293),
+    "sched_yield": (24, 124), "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139),
+    "sigaltstack": (131, 132), "alarm": (37, None), "setitimer": (38, 103), "getitimer": (36, 102),
+    "nanosleep": (35, 101), "clock_nanosleep": (230, 115), "clock_gettime": (228, 113), "clock_getres": (229, 114),
+    "gettimeofday": (96, 169), "time": (201, None), "times": (100, 153), "getrusage": (98, 165),
+    "restart_syscall": (219, 128), "getrandom": (318, 278), "uname": (63, 160), "sysinfo": (99, 179),
+    "getpid": (39, 172), "gettid": (186, 178), "getppid": (110, 173), "getuid": (102, 174), "geteuid": (107, 175),
+    "getgid": (104, 176), "getegid": (108, 177), "sched_getaffinity": (204, 123), "getrlimit": (97, 163),
+    "exit": (60, 93), "exit_group": (231, 94),
 }
+# fmt: on
 OPEN, OPENAT, FCNTL, IOCTL = (2, None), (257, 56), (72, 25), (16, 29)
 HARMLESS_FCNTL = (0, 1, 2, 3, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC: no F_SETOWN, which signals
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | (getattr(os, "O_TMPFILE", 0) & ~os.O_DIRECTORY)
@@ -167,13 +169,13 @@ def filter_program(column: int, architecture: int) -> bytes:
         return 0x00050000 | errno
 
     code = [(load, 0, 0, 4), (same, 1, 0, architecture), (give, 0, 0, kill), (load, 0, 0, 0)]
-    for number in (numbers[column] for numbers in ALLOWED.values() if numbers[column] is not None):
+    for number in (found for numbers in ALLOWED.values() if (found := numbers[column]) is not None):
         code += [(same, 0, 1, number), (give, 0, 0, allow)]
     code += [(same, 0, 1, IOCTL[column]), (give, 0, 0, fail(ENOTTY))]  # what is no terminal: Python then does without
-    for (number, argument) in ((OPEN[column], 1), (OPENAT[column], 2)):
-        if number is not None:
+    for opening, argument in ((OPEN[column], 1), (OPENAT[column], 2)):
+        if opening is not None:
             check = [(load, 0, 0, 16 + 8 * argument), (masked, 0, 1, WRITING), (give, 0, 0, fail(EACCES))]
-            code += [(same, 0, 4, number), *check, (give, 0, 0, allow)]
+            code += [(same, 0, 4, opening), *check, (give, 0, 0, allow)]
     choices = [(same, len(HARMLESS_FCNTL) - i, 0, command) for i, command in enumerate(HARMLESS_FCNTL)]
     code += [(same, 0, len(choices) + 3, FCNTL[column]), (load, 0, 0, 16 + 8), *choices]
     code += [(give, 0, 0, fail(EPERM)), (give, 0, 0, allow), (give, 0, 0, fail(EPERM))]

@@ -156,9 +156,9 @@ class Sandbox:
         if len(said) >= _MOST_SAID:
             return "it was stopped because it said too much"
         if late:
-            return f"it was stopped after {self.wall_seconds:g} seconds"
+            return f"it was stopped after {self.wall_seconds:g} s"
         if not found and code in (-signal.SIGXCPU, -signal.SIGKILL):
-            return f"it was stopped after {self.seconds} seconds of processor time"
+            return f"it was stopped after {self.seconds} s of processor time"
         if not found:
             return f"it ended without running its tests to the end (exit {code})"
         try:
