@@ -5,7 +5,7 @@ examples were drawn and how a seed's training fell out. Resampling 2 to 5 seeds 
 narrow: with 3 it loses a third of their variance and uses the normal quantile 1.96 where Student's t is 4.30. So each
 level gets its own t, as Banerjee (1960) does for two unknown variances. The half width h at error α is
 
-    h² = t(n_examples − 1)² · R + t(k)² · max(0, S − R / 10)
+    h² = t(n_examples − 1)² · R + t(k)² · max(0, S − 0.15 R)
 
 S    variance of the mean as the seeds show it: variance of the seeds' means / n_seeds, summed over the arms
 R    what the rows add to it: variance of the rows' means / n_examples, less the noise of single (seed, row) pairs,
@@ -13,10 +13,11 @@ R    what the rows add to it: variance of the rows' means / n_examples, less the
 k    degrees of freedom of S: n_seeds − 1 of one arm; of two arms after Welch (1947), less biased for few seeds than
      Satterthwaite's
 
-The tenth is this module's own: without it little seed noise is covered too often (Banerjee's bound is one-sided).
-Coverage of the 95 % interval is then 94 to 96.5 % for 2, 3 or 5 seeds whatever the shares of the three noises; the
-simulation stands in ``tests/benchmarks/experiments_statistics.py``. With one seed the interval covers examples only,
-and says so (`n_seeds`). A p-value is the smallest α whose interval leaves zero out.
+The 0.15 is this module's own: without it little seed noise is covered too often (Banerjee's bound is one-sided).
+Coverage of the 95 % interval is then 93.8 to 96.2 % for 3 or 5 seeds and 93 to 97 % for 2, for one arm and for two,
+whatever the shares of the three noises (200 rows; simulated in ``tests/benchmarks/experiments_statistics.py``). With
+one seed the interval covers examples only, and says so (`n_seeds`). A p-value is the smallest α whose interval leaves
+zero out.
 
 For bounded values (exact match) pseudo-rows at the ends are added, as Agresti & Coull (1998) do for a share and Agresti
 & Min (2005) for a paired difference, or ten wrong answers out of ten would give an interval of no width.
@@ -291,7 +292,7 @@ def _table(values: ArrayLike) -> Array:
     return table
 
 
-_SLACK = 0.1  # share of R taken off S; see the module's head
+_SLACK = 0.15  # share of R taken off S; see the module's head
 
 
 @dataclass(frozen=True)
