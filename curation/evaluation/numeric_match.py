@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import ClassVar
 
 from curation.config import Options, option
 from curation.data.rows import Example
@@ -20,17 +19,14 @@ _NUMBER = re.compile(r"-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+|/\d+)?")
 _MARK = re.compile(r"####|answer is:?", re.IGNORECASE)
 
 
-@dataclass(frozen=True, kw_only=True)
-class NumericMatchConfig(Options):
-    """Options of numeric match."""
-
-    tolerance: float = option(1e-6, "How far off a number may be, as a share of the right one.", low=0.0)
-
-
 class NumericMatch(AnswerMetric):
     """Share of the test rows whose generated answer ends in the right number; higher is better."""
 
-    Config: ClassVar[type[Options]] = NumericMatchConfig
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Options):
+        """Options of `NumericMatch`."""
+
+        tolerance: float = option(1e-6, "How far off a number may be, as a share of the right one.", low=0.0)
 
     def lacks(self, example: Example) -> str:
         """Say so if no right answer of the row holds a number."""

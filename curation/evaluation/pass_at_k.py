@@ -29,26 +29,24 @@ _STOP = re.compile(r"\n(?=class |def |#|if |print|@|```)")
 _IMPORT = re.compile(r"^(?:import|from) .*$", re.MULTILINE)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PassAtKConfig(Options):
-    """Options of pass@k."""
-
-    allow: bool = option(False, "Run programs that the model writes on this machine, locked in by the sandbox.")
-    k: int = option(1, "Programs of which one must pass.", low=1)
-    samples: int = option(1, "Programs generated for each row; one is the greedy answer.", low=1)
-    temperature: float = option(0.8, "How freely several programs are drawn.", low=0.01, high=2.0)
-    seconds: int = option(5, "Processor time of one program, in seconds.", low=1, high=600)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.k > self.samples:
-            raise ConfigError(f"pass@{self.k} of {self.samples} samples can't be told; raise samples to {self.k}")
-
-
 class PassAtK(Metric):
     """Share of the test rows solved by at least one of k generated programs; higher is better."""
 
-    Config: ClassVar[type[Options]] = PassAtKConfig
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Options):
+        """Options of `PassAtK`."""
+
+        allow: bool = option(False, "Run programs that the model writes on this machine, locked in by the sandbox.")
+        k: int = option(1, "Programs of which one must pass.", low=1)
+        samples: int = option(1, "Programs generated for each row; one is the greedy answer.", low=1)
+        temperature: float = option(0.8, "How freely several programs are drawn.", low=0.01, high=2.0)
+        seconds: int = option(5, "Processor time of one program, in seconds.", low=1, high=600)
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.k > self.samples:
+                raise ConfigError(f"pass@{self.k} of {self.samples} samples can't be told; raise samples to {self.k}")
+
     role: ClassVar[Role] = "tests"
     higher_is_better = True
     lowest, highest = 0.0, 1.0
