@@ -273,6 +273,7 @@ class EvaluationConfig(Options):
     """How an arm is judged."""
 
     metrics: tuple[str, ...] = option(("query_loss", "test_loss", "exact_match"), "Metrics.")
+    options: dict[str, Any] = option({}, "Metric → its own options.")
     max_new_tokens: int = option(64, "Longest generated answer in tokens.", low=1)
     batch_size: int = option(32, "Examples judged at once.", low=1)
 

@@ -27,6 +27,11 @@ METRICS: Registry[Metric] = Registry(
         "query_loss": "curation.evaluation.query_loss:QueryLoss",
         "test_loss": "curation.evaluation.test_loss:TestLoss",
         "exact_match": "curation.evaluation.exact_match:ExactMatch",
+        "numeric_match": "curation.evaluation.numeric_match:NumericMatch",
+        "token_f1": "curation.evaluation.token_f1:TokenF1",
+        "rouge_l": "curation.evaluation.rouge_l:RougeL",
+        "multiple_choice": "curation.evaluation.multiple_choice:MultipleChoice",
+        "pass_at_k": "curation.evaluation.pass_at_k:PassAtK",
     },
 )
 
@@ -47,6 +52,8 @@ class Evaluation:
         Generated answers to the test rows, if a metric asked for them.
     answer_ids : list of str
         Ids of the rows that were answered.
+    reasons : dict of metric to dict of id to str
+        Why rows have the value that they have, for metrics that can say so (what a program failed with).
     rejected : list of (id, reason)
         Rows that could not be judged; they are in no mean.
     seconds : float
@@ -58,6 +65,7 @@ class Evaluation:
     summary: dict[str, float]
     answers: list[str] = field(default_factory=list)
     answer_ids: list[str] = field(default_factory=list)
+    reasons: dict[str, dict[str, str]] = field(default_factory=dict)
     rejected: list[tuple[str, str]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -107,13 +115,16 @@ def evaluate(
 
     started = time.monotonic()
     rows = {"queries": queries, "tests": tests}
-    metrics = {name: METRICS.create(name) for name in config.metrics}
+    metrics = {name: METRICS.create(name, **config.options.get(name, {})) for name in config.metrics}
     metrics = {name: metric for name, metric in metrics.items() if rows[metric.role]}
     if not metrics:
         raise EvaluationError(
             f"nothing to judge by: metrics {', '.join(config.metrics) or 'none'} with {len(queries)} queries and "
             f"{len(tests)} tests; give rows for at least one metric"
         )
+    lacking = {name: _lacking(name, metric, rows[metric.role]) for name, metric in metrics.items()}
+    for metric in metrics.values():
+        metric.prepare()
     judge = Judge(model, adapter, rows, config, progress or Silent())
     per_example, ids, summary = {}, {}, {}
     for name, metric in metrics.items():
@@ -135,6 +146,19 @@ def evaluate(
         summary=summary,
         answers=list(answered.values()),
         answer_ids=list(answered),
-        rejected=list(judge.rejected.items()),
+        reasons={name: metric.reasons for name, metric in metrics.items() if metric.reasons},
+        rejected=[*judge.rejected.items(), *(pair for pairs in lacking.values() for pair in pairs)],
         seconds=time.monotonic() - started,
     )
+
+
+def _lacking(name: str, metric: Metric, rows: Sequence[Example]) -> list[tuple[str, str]]:
+    """Return the rows that a metric can't judge for want of a field, with the reason; raise if it can judge none."""
+    lacking = [(row.id, f"{name}: {reason}") for row in rows if (reason := metric.lacks(row))]
+    if len(lacking) == len(rows):
+        reason = metric.lacks(rows[0])
+        raise EvaluationError(
+            f"{name} can judge none of the {len(rows)} {metric.role} (row {rows[0].id[:12]}: {reason}); add what is "
+            "missing to the file, or leave the metric out"
+        )
+    return lacking

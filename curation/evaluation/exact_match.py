@@ -10,31 +10,20 @@ be equal but for white space around it. Case counts.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, ClassVar
 
 from curation.data.rows import Example
-from curation.evaluation.base import Metric, Role
-
-if TYPE_CHECKING:
-    from curation.evaluation.judge import Judge
+from curation.evaluation.base import AnswerMetric
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
 _MARK = re.compile(r"####|answer is:?", re.IGNORECASE)
 
 
-class ExactMatch(Metric):
+class ExactMatch(AnswerMetric):
     """Share of the test rows whose generated answer equals the right one; higher is better."""
 
-    role: ClassVar[Role] = "tests"
-    higher_is_better = True
-    lowest, highest = 0.0, 1.0
-
-    def measure(self, judge: Judge) -> list[float | None]:
-        """Return 1.0 for each row answered rightly, 0.0 for each other."""
-        return [
-            None if answer is None else float(matches(example, answer))
-            for example, answer in zip(judge.rows[self.role], judge.answers(self.role), strict=True)
-        ]
+    def score(self, example: Example, answer: str) -> float:
+        """Return 1.0 for the right answer, 0.0 for any other."""
+        return float(matches(example, answer))
 
 
 def matches(example: Example, answer: str) -> bool:

@@ -59,43 +59,52 @@ class Judge:
         self._positions = models.context_length(dataclasses.replace(model, max_length=_ANY_LENGTH))
         self._model = _load(model, adapter)
         self._losses: dict[str, list[float | None]] = {}
-        self._answers: dict[str, list[str | None]] = {}
+        self._samples: dict[tuple[Role, int, float], list[list[str] | None]] = {}
 
     def losses(self, role: Role) -> list[float | None]:
         """Mean loss over the answer tokens of each row, in nats; None for a rejected one."""
         if role not in self._losses:
-            encoded = self._each(role, self._encoder.encode)
-            self.progress.start(f"loss on {role}", len(encoded))
-            found = answer_losses(
-                self._model,
-                list(encoded.values()),
-                pad_id=self._encoder.tokenizer.pad_token_id,
-                batch_size=self.config.batch_size,
-                done=self.progress.advance,
-            )
-            values = dict(zip(encoded, found, strict=True))
-            self._losses[role] = [values.get(i) for i in range(len(self.rows[role]))]
+            self._losses[role] = self.losses_of(self.rows[role], role)
         return self._losses[role]
+
+    def losses_of(self, rows: Sequence[Example], title: str) -> list[float | None]:
+        """Mean loss over the answer tokens of each of `rows`, in nats; None for a rejected one."""
+        encoded = self._each(rows, self._encoder.encode)
+        self.progress.start(f"loss on {title}", len(encoded))
+        found = answer_losses(
+            self._model,
+            list(encoded.values()),
+            pad_id=self._encoder.tokenizer.pad_token_id,
+            batch_size=self.config.batch_size,
+            done=self.progress.advance,
+        )
+        values = dict(zip(encoded, found, strict=True))
+        return [values.get(i) for i in range(len(rows))]
 
     def answers(self, role: Role) -> list[str | None]:
         """Greedy answer to each row's prompt, special tokens removed; None for a rejected one."""
-        if role not in self._answers:
-            prompts = self._each(role, self._prompt)
+        return [None if texts is None else texts[0] for texts in self.samples(role, 1, 0.0)]
+
+    def samples(self, role: Role, n: int, temperature: float) -> list[list[str] | None]:
+        """`n` answers to each row's prompt, drawn at `temperature` (0: greedy); None for a rejected row."""
+        if (role, n, temperature) not in self._samples:
+            prompts = self._each(self.rows[role], self._prompt)
             self.progress.start(f"answers to {role}", len(prompts))
-            found = self._generate(list(prompts.values()))
+            found = self._generate(list(prompts.values()), n, temperature)
             values = dict(zip(prompts, found, strict=True))
-            self._answers[role] = [values.get(i) for i in range(len(self.rows[role]))]
-        return self._answers[role]
+            self._samples[role, n, temperature] = [values.get(i) for i in range(len(self.rows[role]))]
+        return self._samples[role, n, temperature]
 
     def answered(self) -> dict[str, str]:
-        """Return id → answer of the test rows that a metric had answered."""
-        answers = self._answers.get("tests", [])
-        return {row.id: text for row, text in zip(self.rows["tests"], answers, strict=False) if text is not None}
+        """Return id → answer of the test rows that a metric had answered: the greedy one, else the first drawn."""
+        greedy_first = sorted(self._samples, key=lambda key: key[2])
+        found = self._samples[greedy_first[0]] if greedy_first else []
+        return {row.id: texts[0] for row, texts in zip(self.rows["tests"], found, strict=False) if texts is not None}
 
-    def _each(self, role: Role, encode: Any) -> dict[int, Any]:
+    def _each(self, rows: Sequence[Example], encode: Any) -> dict[int, Any]:
         """Row number → what `encode` makes of it; the others are rejected with their reason."""
         encoded = {}
-        for i, example in enumerate(self.rows[role]):
+        for i, example in enumerate(rows):
             try:
                 encoded[i] = encode(example)
             except RowError as error:
@@ -112,8 +121,8 @@ class Judge:
             )
         return ids
 
-    def _generate(self, prompts: Sequence[list[int]]) -> list[str]:
-        """Greedy answers to tokenised prompts, in their order."""
+    def _generate(self, prompts: Sequence[list[int]], n: int, temperature: float) -> list[list[str]]:
+        """`n` answers to each tokenised prompt, in their order; drawn ones from a seed of their own."""
         import torch
         from transformers import GenerationConfig
 
@@ -121,27 +130,30 @@ class Judge:
         own = model.generation_config.eos_token_id
         stops = {*self._encoder.stop_ids, *(own if isinstance(own, list) else [own] if own is not None else [])}
         model.generation_config = GenerationConfig(
-            do_sample=False,
+            do_sample=temperature > 0,
             num_beams=1,
+            num_return_sequences=n,
+            **({"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}),
             max_new_tokens=self.config.max_new_tokens,
             eos_token_id=sorted(stops),
             pad_token_id=tokenizer.pad_token_id,
             bos_token_id=tokenizer.bos_token_id,
         )
-        answers = [""] * len(prompts)
-        for batch in batches([len(p) for p in prompts], self.config.batch_size):
+        answers: list[list[str]] = [[] for _ in prompts]
+        for batch in batches([len(p) for p in prompts], max(1, self.config.batch_size // n)):
             length = max(len(prompts[i]) for i in batch)
             fill = [length - len(prompts[i]) for i in batch]
-            ids = [[tokenizer.pad_token_id] * n + prompts[i] for n, i in zip(fill, batch, strict=True)]
-            mask = [[0] * n + [1] * (length - n) for n in fill]
-            with torch.inference_mode():
+            ids = [[tokenizer.pad_token_id] * gap + prompts[i] for gap, i in zip(fill, batch, strict=True)]
+            mask = [[0] * gap + [1] * (length - gap) for gap in fill]
+            with torch.inference_mode(), torch.random.fork_rng():
+                torch.manual_seed(batch[0])  # drawn answers are the same in every run
                 out = model.generate(
                     input_ids=torch.tensor(ids, device=model.device),
                     attention_mask=torch.tensor(mask, device=model.device),
                 )
-            for i, new in zip(batch, out[:, length:].tolist(), strict=True):
+            for at, new in enumerate(out[:, length:].tolist()):
                 end = next((t for t, token in enumerate(new) if token in stops), len(new))
-                answers[i] = tokenizer.decode(new[:end], skip_special_tokens=True)
+                answers[batch[at // n]].append(tokenizer.decode(new[:end], skip_special_tokens=True))
             self.progress.advance(len(batch))
         return answers
 

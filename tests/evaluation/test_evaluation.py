@@ -17,6 +17,7 @@ from curation.data.chat import Encoder
 from curation.data.rows import Example, Message, row_id
 from curation.errors import ConfigError, EvaluationError
 from curation.evaluation import METRICS, Evaluation, evaluate
+from curation.evaluation.judge import Judge
 from curation.progress import Silent
 
 CONFIG = EvaluationConfig(max_new_tokens=12, batch_size=3)
@@ -159,6 +160,46 @@ def test_metrics_without_rows_are_left_out_and_none_at_all_is_refused(
         evaluate(model, None, [], [], CONFIG)
     with pytest.raises(ConfigError, match=r"unknown metric 'bleu'; expected one of: query_loss"):
         evaluate(model, None, queries, [], EvaluationConfig(metrics=("bleu",)))
+    asked = EvaluationConfig(metrics=("numeric_match",), options={"numeric_match": {"k": 1}})
+    with pytest.raises(ConfigError, match=r"metric 'numeric_match' has no option 'k'; its options are: tolerance"):
+        evaluate(model, None, [], queries, asked)
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (
+            "multiple_choice",
+            r"judge none of the 5 tests \(row \w{12}: it has no column `choices` .*; add what is",
+        ),
+        ("pass_at_k", r"judge none of the 5 tests \(row \w{12}: it has no column `test` with text\); add what is"),
+        ("numeric_match", r"judge none of the 5 tests \(row \w{12}: its right answer holds no number; give one in"),
+    ],
+)
+def test_a_metric_without_the_field_it_needs_is_refused_before_a_model_is_loaded(
+    tests: list[Example], metric: str, message: str
+) -> None:
+    nowhere = ModelConfig(name="/nowhere")
+    with pytest.raises(EvaluationError, match=metric + " can " + message):
+        evaluate(nowhere, None, [], tests, replace(CONFIG, metrics=(metric,)))
+
+
+def test_rows_that_lack_a_field_are_listed_and_the_others_judged(model: ModelConfig, tests: list[Example]) -> None:
+    choosing = replace(tests[0], extra=json.dumps({"choices": ["small", "no"], "answer": 0}))
+    config = replace(CONFIG, metrics=("multiple_choice", "test_loss"))
+    found = evaluate(model, None, [], [choosing, *tests[1:]], config)
+    assert found.ids["multiple_choice"] == [choosing.id]
+    assert len(found.ids["test_loss"]) == 5
+    assert [row for row, _ in found.rejected] == [row.id for row in tests[1:]]
+    assert found.rejected[0][1].startswith("multiple_choice: it has no column `choices`")
+
+
+def test_drawn_answers_differ_among_themselves_and_not_between_runs(model: ModelConfig, tests: list[Example]) -> None:
+    first, second = (
+        Judge(model, None, {"queries": [], "tests": tests}, CONFIG, Silent()).samples("tests", 4, 1.0) for _ in range(2)
+    )
+    assert first == second
+    assert all(texts is not None and len(texts) == 4 and len(set(texts)) > 1 for texts in first)
 
 
 def test_an_evaluation_survives_json(zero_shot: Evaluation) -> None:
@@ -166,11 +207,15 @@ def test_an_evaluation_survives_json(zero_shot: Evaluation) -> None:
 
 
 @pytest.mark.parametrize("name", list(METRICS))
-def test_every_metric_keeps_the_familys_contract(name: str, zero_shot: Evaluation) -> None:
+def test_every_metric_keeps_the_familys_contract(name: str, model: ModelConfig, tests: list[Example]) -> None:
     metric = METRICS.load(name)
     assert metric.role in ("queries", "tests")
     assert isinstance(metric.higher_is_better, bool)
     assert METRICS.help(name).endswith(" is better.")
-    values = zero_shot.per_example[name]
-    assert len(values) == len(zero_shot.ids[name]) > 0
-    assert all(math.isfinite(v) and metric.lowest <= v <= metric.highest for v in values)
+    fields = {"choices": ["3", "4"], "answer": "3", "entry_point": "f", "test": "def check(f): assert f() == 3"}
+    rows = [replace(row, extra=json.dumps(fields)) for row in tests]
+    options = {name: {"allow": True}} if name == "pass_at_k" else {}
+    found = evaluate(model, None, rows, rows, replace(CONFIG, metrics=(name,), options=options))
+    assert found.ids[name] == [row.id for row in rows]
+    assert all(math.isfinite(v) and metric.lowest <= v <= metric.highest for v in found.per_example[name])
+    assert set(found.reasons.get(name, {})) <= set(found.ids[name])

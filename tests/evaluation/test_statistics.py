@@ -7,10 +7,11 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from curation.errors import EvaluationError
 from curation.evaluation import Evaluation
-from curation.evaluation.statistics import Difference, Interval, compare, difference, interval, summarise
+from curation.evaluation.statistics import Difference, Interval, compare, difference, effects, holm, interval, summarise
 
 
 def crossed(rng: np.random.Generator, n_seeds: int, rows: np.ndarray, seed_sd: float, noise: float) -> np.ndarray:
@@ -29,9 +30,9 @@ def test_the_interval_covers_the_true_mean_about_as_often_as_it_says(
     trials, hits = 400, 0
     for _ in range(trials):
         values = crossed(rng, n_seeds, rng.standard_normal(n_examples), seed_sd, 0.5)
-        found = interval(values, resamples=500)
+        found = interval(values)
         hits += found.low <= 0.0 <= found.high
-    assert 0.92 <= hits / trials <= 0.995  # 0.95 ± two standard errors below; slightly wide is by design
+    assert 0.92 <= hits / trials <= 0.98  # 0.95 ± three standard errors
 
 
 @pytest.mark.parametrize(("share", "n_examples"), [(0.02, 100), (0.5, 20), (0.97, 50)])
@@ -39,7 +40,7 @@ def test_the_interval_of_a_proportion_covers_also_near_its_ends(share: float, n_
     rng = np.random.default_rng(1)
     hits = 0
     for _ in range(400):
-        found = interval(rng.random((1, n_examples)) < share, lowest=0.0, highest=1.0, resamples=500)
+        found = interval(rng.random((1, n_examples)) < share, lowest=0.0, highest=1.0)
         hits += found.low <= share <= found.high
     assert hits / 400 >= 0.93
 
@@ -50,8 +51,8 @@ def test_equal_arms_are_rarely_told_apart_and_different_ones_are() -> None:
     for _ in range(300):
         rows = rng.standard_normal(60)
         a, b = (crossed(rng, 3, rows, 0.1, 0.3) for _ in range(2))
-        false_alarms += difference(a, b, higher_is_better=True, resamples=500).distinguishable
-        missed += difference(a + 1.0, b, higher_is_better=True, resamples=500).better is not True
+        false_alarms += difference(a, b, higher_is_better=True).distinguishable
+        missed += difference(a + 1.0, b, higher_is_better=True).better is not True
     assert false_alarms / 300 <= 0.06
     assert missed / 300 <= 0.05
 
@@ -87,16 +88,84 @@ def test_more_seeds_narrow_the_interval_and_one_seed_leaves_their_spread_out() -
     assert single.n_seeds == 1 and single.high - single.low < widths[-1] / 2
 
 
-def test_the_same_values_give_the_same_interval_and_the_seed_matters_little() -> None:
-    values = crossed(np.random.default_rng(6), 3, np.random.default_rng(7).standard_normal(30), 0.2, 0.2)
-    first, second, other = interval(values), interval(values), interval(values, seed=1)
-    assert first == second
-    assert (other.low, other.high) == pytest.approx((first.low, first.high), rel=0.05)
-    assert first.mean == pytest.approx(values.mean())
+@pytest.mark.parametrize(("row_sd", "noise"), [(1.0, 0.0), (0.7, 0.7)])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.8])
+def test_seed_noise_of_any_share_is_covered_and_its_absence_does_not_widen(
+    share: float, row_sd: float, noise: float
+) -> None:
+    rng = np.random.default_rng(int(100 * share))
+    hits = 0
+    for _ in range(600):
+        one, other = (
+            math.sqrt(1 - share) * crossed(rng, 3, row_sd * rng.standard_normal(200), 0.0, noise)
+            + math.sqrt(share) * rng.standard_normal((3, 1))
+            for _ in range(2)
+        )
+        found = difference(one + 0.3, other, higher_is_better=True)
+        hits += found.low <= 0.3 <= found.high
+    assert 0.925 <= hits / 600 <= 0.98
 
 
-def evaluation(values: list[float], ids: str = "abcd", metric: str = "test_loss") -> Evaluation:
-    return Evaluation({metric: values}, {metric: list(ids)}, {metric: float(np.mean(values))})
+def test_without_seed_noise_the_interval_is_the_rows_own() -> None:
+    rows = np.random.default_rng(8).standard_normal(50)
+    found = interval(np.stack([rows, rows, rows]))
+    half = 2.0096 * rows.std(ddof=1) / math.sqrt(50)  # t(49)
+    assert (found.low, found.high) == pytest.approx((rows.mean() - half, rows.mean() + half), abs=1e-4)
+
+
+def test_the_interval_leaves_zero_out_just_when_p_is_below_its_error() -> None:
+    rng = np.random.default_rng(9)
+    seen = set()
+    for shift in np.linspace(0, 0.6, 40):
+        a, b = rng.standard_normal((3, 30)) + shift, rng.standard_normal((2, 30))
+        for found in (difference(a, b, higher_is_better=True), difference(a, b, higher_is_better=True, level=0.8)):
+            assert found.distinguishable == (found.p < 1 - found.level) == (not found.low <= 0 <= found.high)
+            seen.add(found.distinguishable)
+    assert seen == {True, False}
+
+
+def test_one_seed_gives_the_paired_t_tests_p_value() -> None:
+    a, b = np.random.default_rng(10).standard_normal((2, 1, 12))
+    assert difference(a, b, higher_is_better=True).p == pytest.approx(scipy.stats.ttest_rel(a[0], b[0]).pvalue)
+
+
+def test_holm_by_hand() -> None:
+    given = {"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}
+    family = {name: Difference(1.0, 0.0, 2.0, 1, 9, better=True, p=p) for name, p in given.items()}
+    found = holm(family, higher_is_better=True)
+    assert {name: one.p for name, one in found.items()} == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02})
+    assert [one.better for one in found.values()] == [True, None, None, True]
+    assert {one.comparisons for one in found.values()} == {4}
+    assert holm({}, higher_is_better=True) == {}
+
+
+def test_many_equal_arms_are_rarely_told_apart_together() -> None:
+    rng = np.random.default_rng(11)
+    alone = together = 0
+    for _ in range(200):
+        arms = {str(i): [evaluation(list(row), ids=None) for row in rng.standard_normal((3, 30))] for i in range(8)}
+        found = effects(arms, "0")
+        together += any(one["test_loss"].distinguishable for one in found.values())
+        alone += any(compare(arms[str(i)], arms["0"])["test_loss"].distinguishable for i in range(1, 8))
+    assert together / 200 <= 0.07 < alone / 200
+
+
+def test_effects_of_every_arm_against_one() -> None:
+    rows = np.random.default_rng(12).standard_normal(40)
+    noise = np.random.default_rng(13).standard_normal((3, 40)) / 10
+    arms = {
+        name: [evaluation(list(rows + noise[i] + shift), ids=None)]
+        for i, (name, shift) in enumerate({"zero_shot": 0.0, "random": 0.0, "selected": -1.0}.items())
+    }
+    found = effects(arms, "zero_shot")
+    assert list(found) == ["random", "selected"]
+    assert found["selected"]["test_loss"].better is True and found["selected"]["test_loss"].comparisons == 2
+    assert effects(arms, "full") == {}
+
+
+def evaluation(values: list[float], ids: str | None = "abcd", metric: str = "test_loss") -> Evaluation:
+    names = list(ids) if ids else [str(i) for i in range(len(values))]
+    return Evaluation({metric: values}, {metric: names}, {metric: float(np.mean(values))})
 
 
 def test_arms_are_summarised_and_compared_by_metric() -> None:
