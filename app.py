@@ -11,6 +11,7 @@ st.set_page_config(page_title="Winnow", page_icon=str(ui.ASSETS / "winnow-icon.s
 ui.through_app(here=True)
 pages = {name: st.Page(f"pages/{name}.py", title=title) for name, title in ui.PAGES.items()}
 home = st.Page(ui.home, title="Winnow", default=True)
+ui.keep_page()
 page = st.navigation([home, *pages.values()], position="hidden")
 _login.require()
 if page == home:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from curation.errors import CurationError
 from curation.workspace import Workspace
@@ -64,6 +65,18 @@ def through_app(*, here: bool = False) -> None:
     if PagesManager.uses_pages_directory or not (here or "_project" in st.session_state):
         PagesManager.uses_pages_directory = False
         st.rerun()
+
+
+def keep_page() -> None:
+    """Have `st.navigation` show the page that this run was asked for.
+
+    It asks the session, whose word a run that a click on a link has just stopped may have overwritten: one that was to
+    begin anew because a job had ended still says which page it draws before it ends. The click would lead back there.
+    """
+    ctx = get_script_run_ctx()
+    if ctx is not None and ctx.script_requests is not None:
+        asked = ctx.script_requests._rerun_data
+        ctx.pages_manager.set_script_intent(asked.page_script_hash, asked.page_name)
 
 
 def workspace() -> Workspace:

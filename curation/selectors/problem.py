@@ -211,8 +211,9 @@ class Problem:
         """`nearest_query` of some candidates; of a few without asking about all."""
         if "nearest_query" in self.__dict__ or 8 * len(candidates) > self.n_pool:
             return self.nearest_query[candidates]
-        found = by_rows(self.similarity, lambda q: self.similarity[q].take(candidates))
-        return np.stack(found).argmax(axis=0).astype(np.int32)
+        found = np.stack(by_rows(self.similarity, lambda q: self.similarity[q].take(candidates)))
+        query: npt.NDArray[np.int32] = found.argmax(axis=0).astype(np.int32)
+        return query
 
     @cached_property
     def vectors(self) -> npt.NDArray[np.float32]:

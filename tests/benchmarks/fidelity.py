@@ -33,9 +33,9 @@ def sketch(bench: Bench) -> tuple[list[Figure], list[str]]:
     A dense projection to d dimensions is any d columns of a wider one, so one pass over its columns gives several
     draws of every d. Sketches are drawn anew from `SEEDS` seeds.
     """
-    n_pool, columns, dims = (48, 1024, (512, 1024)) if bench.quick else (2000, 32768, (1024, 2048, 4096, 8192, 16384))
-    both = _full(bench, n_pool)  # (n_all_queries + n_pool, P)
-    n_all, n_queries = len(both) - n_pool, len(bench.queries(TASKS[0]))
+    at_most, columns, dims = (48, 1024, (512, 1024)) if bench.quick else (2000, 65536, (1024, 2048, 4096, 8192, 16384))
+    both, n_all = _full(bench, at_most)  # (n_all + n_pool, P)
+    n_pool, n_queries = len(both) - n_all, len(bench.queries(TASKS[0]))
     pairs = _pairs(len(both), n_all)
     gram = (both @ both.T).numpy()
     exact = gram[:n_queries, n_all:]  # (n_queries, n_pool)
@@ -78,8 +78,9 @@ def sketch(bench: Bench) -> tuple[list[Figure], list[str]]:
     return figures, [words, "\n".join(lines)]
 
 
-def _full(bench: Bench, n_pool: int) -> torch.Tensor:
-    """Plain gradients of all tasks' queries, then Adam directions of pool rows, at one checkpoint, of unit length."""
+def _full(bench: Bench, n_pool: int) -> tuple[torch.Tensor, int]:
+    """Plain gradients of all tasks' queries, then Adam directions of at most `n_pool` usable rows, all of unit length;
+    and how many queries there are."""
     checkpoint = bench.checkpoint(TINY, 0.05) / "checkpoint-1"
     model: Any = models.load_causal_lm(ModelConfig(name=str(TINY), device="cpu"), adapter=checkpoint)
     adam = baselines.Adam.read(checkpoint, model)
@@ -90,7 +91,7 @@ def _full(bench: Bench, n_pool: int) -> torch.Tensor:
     gradients = baselines.bare(model, [encoder.encode(example) for example in examples])
     for i, gradient in enumerate(gradients):
         vectors[i] = baselines.unit(gradient if i < len(queries) else adam.direction(gradient))
-    return vectors
+    return vectors, len(queries)
 
 
 def _usable(bench: Bench, encoder: Encoder) -> list[Example]:

@@ -28,10 +28,11 @@ FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--disable-background-ne
 
 
 class App:
-    """A server on a port of its own over the workspace `home`."""
+    """A server of `script` on a port of its own over the workspace `home`."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, script: Path = ROOT / "app.py") -> None:
         self.home = home
+        self.script = script
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -40,7 +41,7 @@ class App:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        command = [sys.executable, "-m", "streamlit", "run", "app.py"]
+        command = [sys.executable, "-m", "streamlit", "run", str(self.script)]
         options = [f"--server.port={self.port}", "--server.headless=true"]
         environment = {**os.environ, "WINNOW_HOME": str(self.home)}
         with (self.home.parent / "app.log").open("ab") as log:
