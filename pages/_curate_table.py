@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from curation import workbench
-from pages import _curate_filters, _curate_many, _link
+from pages import _curate_filters, _curate_many, _link, _map
 from pages import _shell as ui
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def draw(view: View, inside: list[str] | None, reading: str) -> None:
                 "Clear lasso",
                 icon=":material/close:",
                 type="tertiary",
-                on_click=_link.draw_area,
+                on_click=_map.draw_area,
                 args=(None,),
                 key=ui.key("clear"),
             )

@@ -13,14 +13,15 @@ from collections.abc import Collection
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from curation import selectors, workbench
 from curation.config import BudgetConfig, SelectionConfig
 from curation.errors import CurationError
-from curation.figures_map import Area
 from pages import _shell as ui
 
 _KEPT = "_curate_link"
+_LAST = "_link_last"
 
 
 def settle(representations: Collection[str]) -> None:
@@ -32,7 +33,7 @@ def settle(representations: Collection[str]) -> None:
         Keys of those that can be shown; the first is shown where none is chosen.
     """
     project = ui.project_id()
-    here = {k: v for k, v in st.query_params.items() if k != "project"}
+    here = _here()
     kept: dict[str, dict[str, str]] = st.session_state.setdefault(_KEPT, {})
     if here and any(here == other for p, other in kept.items() if p != project):
         here = {}  # the project was switched: the rest of the link still speaks of the last one
@@ -49,7 +50,7 @@ def settle(representations: Collection[str]) -> None:
 
 def read(name: str, default: str = "") -> str:
     """Return one part of the link."""
-    return str(st.query_params.get(name, default))
+    return _here().get(name, default)
 
 
 def number(name: str, default: int = 0) -> int:
@@ -60,15 +61,32 @@ def number(name: str, default: int = 0) -> int:
 
 def write(**changes: object) -> None:
     """Change parts of the link; an empty value, or 0, takes the part away."""
-    here = {k: v for k, v in st.query_params.items() if k != "project"}
+    here = _here()
     here |= {k: str(v) for k, v in changes.items()}
     _store({k: v for k, v in here.items() if v and (v != "0" or k in _CHOICE)})
 
 
+def _here() -> dict[str, str]:
+    """Return the link's parts, the project aside.
+
+    A widget's rerun brings the address as the browser knew it, maybe of before the last change; of that the tab's own
+    memory tells. Only a run of the whole page brings another address: by a link, a reload, the way back.
+    """
+    ctx = get_script_run_ctx()
+    if ctx is not None and ctx.fragment_ids_this_run and _LAST in st.session_state:
+        _show(st.session_state[_LAST])
+    st.session_state[_LAST] = dict(st.query_params)
+    return {k: v for k, v in st.query_params.items() if k != "project"}
+
+
 def _store(here: dict[str, str]) -> None:
-    whole = {"project": ui.project_id(), **here}
-    if dict(st.query_params) != whole:
-        st.query_params.from_dict(whole)
+    st.session_state[_LAST] = {"project": ui.project_id(), **here}
+    _show(st.session_state[_LAST])
+
+
+def _show(address: dict[str, str]) -> None:
+    if dict(st.query_params) != address:
+        st.query_params.from_dict(address)
 
 
 # ------------------------------------------------------------------------------------------------------ selection
@@ -126,46 +144,29 @@ def choose_representation(key: str) -> None:
     write(representation=key, at="", area="")
 
 
-# ------------------------------------------------------------------------------------------------------------ area
-
-
-def area() -> Area | None:
-    """Return the lasso or box of the link."""
-    kind, _, corners = read("area").partition(":")
-    try:
-        values = [float(v) for v in corners.split(",")]
-    except ValueError:
-        return None
-    x, y = tuple(values[::2]), tuple(values[1::2])
-    whole = len(x) == len(y) and len(x) >= (2 if kind == "box" else 3)
-    return Area(kind, x, y) if whole and kind in ("box", "lasso") else None
-
-
-def draw_area(drawn: Area | None) -> None:
-    """Keep a lasso or box, or take it away."""
-    spelled = ""
-    if drawn is not None:
-        spelled = f"{drawn.kind}:" + ",".join(f"{v:g}" for xy in zip(drawn.x, drawn.y, strict=True) for v in xy)
-    write(area=spelled, at="")
-
-
 # ---------------------------------------------------------------------------------------------------------- widgets
 
 
 def follow(name: str, value: Any) -> str:
-    """Let a widget show `value`, whatever it showed before; return its key.
+    """Return the key of a widget that shows `value`.
 
-    Its state is touched only where it differs, so that an answer on its way never overwrites a newer input.
+    Where the one so far shows another, a new one takes its place: the browser tells with every click what its widgets
+    show, and might not have heard yet that this one was set, and would so set it back.
     """
-    key = ui.key(f"curate.{name}")
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
-    return key
+    if st.session_state.setdefault(_key(name), value) != value:
+        st.session_state[ui.key(f"_followed.{name}")] = st.session_state.get(ui.key(f"_followed.{name}"), 0) + 1
+        st.session_state[_key(name)] = value
+    return _key(name)
 
 
 def value(name: str) -> Any:
     """Return what a widget that follows the link has been set to."""
-    return st.session_state[ui.key(f"curate.{name}")]
+    return st.session_state[_key(name)]
+
+
+def _key(name: str) -> str:
+    turn = st.session_state.get(ui.key(f"_followed.{name}"), 0)
+    return ui.key(f"curate.{name}") + (f".{turn}" if turn else "")
 
 
 def pager(page: int, pages: int) -> None:

@@ -1,4 +1,4 @@
-"""The map as a widget: a figure is redrawn in place, and what the user draws or clicks on it comes back.
+"""The map as a widget: a figure is redrawn in place, what the user draws or clicks on it comes back; the link keeps it.
 
 plotly.js is the copy that the plotly package carries, served by Streamlit's own component route; nothing is fetched
 from the network.
@@ -15,6 +15,7 @@ import streamlit as st
 from streamlit.components.v1 import declare_component
 
 from curation.figures_map import Area
+from pages import _link
 from pages._shell import ASSETS
 
 if TYPE_CHECKING:
@@ -73,3 +74,23 @@ def draw(
         on_area_change=outlined,
         on_point_change=pointed,
     )
+
+
+def area() -> Area | None:
+    """Return the lasso or box of the link."""
+    kind, _, corners = _link.read("area").partition(":")
+    try:
+        values = [float(v) for v in corners.split(",")]
+    except ValueError:
+        return None
+    x, y = tuple(values[::2]), tuple(values[1::2])
+    whole = len(x) == len(y) and len(x) >= (2 if kind == "box" else 3)
+    return Area(kind, x, y) if whole and kind in ("box", "lasso") else None
+
+
+def draw_area(drawn: Area | None) -> None:
+    """Keep a lasso or box, or take it away."""
+    spelled = ""
+    if drawn is not None:
+        spelled = f"{drawn.kind}:" + ",".join(f"{v:g}" for xy in zip(drawn.x, drawn.y, strict=True) for v in xy)
+    _link.write(area=spelled, at="")

@@ -77,7 +77,7 @@ def _body(available: list[Represented]) -> None:
         with steering:
             _curate_summary.steered(view, inside=None)
     st.html(LAYOUT)
-    area = _link.area() if view.represented.has_map else None
+    area = _map.area() if view.represented.has_map else None
     test = workbench.box if area and area.kind == "box" else workbench.lasso
     inside = test(view, [*area.x], [*area.y]) if area else None
     query = _link.number("query") - 1
@@ -111,7 +111,7 @@ def _draw_map(view: View, row: int | None, query: int, area: figures_map.Area | 
     _map.draw(
         figure,
         ui.key("curate.map"),
-        on_area=_link.draw_area,
+        on_area=_map.draw_area,
         on_point=partial(_read, view, inside),
     )
 

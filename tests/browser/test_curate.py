@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from curation import workbench
 from curation.config import BudgetConfig, SelectionConfig
@@ -116,6 +116,42 @@ def test_the_slider_moved_ten_times_gives_the_right_picks_each_time(app: App, pa
         expect(page).to_have_url(re.compile(rf"budget={size}&"))
         sizes.append(size)
     assert len(set(sizes)) > 5 and sizes[3] > 60 > sizes[9]
+
+
+def test_two_changes_both_stand_though_the_answer_to_the_first_is_on_its_way(app: App, page: Page, grid: str) -> None:
+    """The browser then asks for the second with the address of before the first."""
+    answers: list[str | bytes] = []
+    sockets: list[WebSocketRoute] = []
+    held = False
+
+    def answer(message: str | bytes) -> None:
+        if held:
+            answers.append(message)
+        else:
+            sockets[-1].send(message)
+
+    def through(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        server = socket.connect_to_server()
+        socket.on_message(server.send)
+        server.on_message(answer)
+
+    page.route_web_socket(re.compile("_stcore/stream"), through)
+    ws = open_page(app, page, grid)
+    held = True
+    page.get_by_role("slider").first.press("ArrowRight")
+    while workbench.settings(ws, grid).selection.budget.examples == 60:
+        page.wait_for_timeout(50)
+    page.get_by_role("radio", name="Similarity").click()
+    page.wait_for_timeout(500)  # the click is on its way too
+    held = False
+    for message in answers:
+        sockets[-1].send(message)
+    expect(page).to_have_url(re.compile("colour=similarity"))
+    size = workbench.settings(ws, grid).selection.budget.examples
+    assert size is not None and size > 60
+    expect(page).to_have_url(re.compile(rf"budget={size}&"))
+    expect(page.locator(SUMMARY)).to_contain_text(f"{size} picked of 400")
 
 
 def test_every_key_does_what_the_page_says(app: App, page: Page, grid: str) -> None:
