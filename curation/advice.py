@@ -17,7 +17,6 @@ from typing import Any
 from curation import findings
 
 TIS = "Targeted instruction selection (TIS), arXiv 2602.14696"
-LESS = "LESS, arXiv 2402.04333"
 TSDS = "TSDS, github.com/ZifanL/TSDS"
 OWN = "This project's own figures"
 
@@ -114,7 +113,7 @@ def advise(
     sentence = f"Pick with {name}." if not against else f"Do not tune on this: {against[0][0].lower()}{against[0][1:]}"
     own = [OWN] if nearest is not None or result is not None else []
     told = " ".join([*against, *reasons, *caveats])
-    cited = [source for source, mark in ((TIS, "TIS"), (LESS, "LESS's paper"), (TSDS, "TSDS")) if mark in told]
+    cited = [source for source, mark in ((TIS, "TIS"), (TSDS, "TSDS")) if mark in told]
     return Advice(selector, sentence, [*against, *reasons], caveats, [*cited, *own], not against)
 
 

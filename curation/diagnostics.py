@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.similarity import TILE_BYTES, Features
+from curation.similarity import Features
 
 Similarity = npt.NDArray[np.floating]  # (n_queries, n_pool)
 Indices = npt.NDArray[np.int64] | Sequence[int]
@@ -24,7 +24,6 @@ Indices = npt.NDArray[np.int64] | Sequence[int]
 _DRAWS = 5  # random subsets that the comparison is averaged over
 _MANY = 2_000  # picks from which one random subset has to do
 _REPEAT = 1e-3  # two picks repeat each other if their similarities differ by less than this share of their size
-_NARROW = 512
 
 
 def coverage(similarity: Similarity, indices: Indices) -> npt.NDArray[np.float64]:
@@ -87,49 +86,8 @@ def _log_choose(left: int, n: int, whole: int) -> float:
     return math.lgamma(left + 1) - math.lgamma(left - n + 1) - math.lgamma(whole + 1) + math.lgamma(whole - n + 1)
 
 
-def twins(pool: Features, *, threshold: float = 0.95, seed: int = 0) -> npt.NDArray[np.int64]:
-    """Group candidates that the representation finds nearly the same.
-
-    Parameters
-    ----------
-    pool : Features
-        Features of n_pool candidates; wide dense ones are projected to 512 dimensions by a seeded Gaussian matrix,
-        which changes a distance by some 3 %.
-    threshold : float
-        Cosine from which two candidates are twins; twins of twins are one group.
-    seed : int
-        Seed of the projection.
-
-    Returns
-    -------
-    int64 array (n_pool,)
-        The lowest index in each candidate's group; its own where it stands alone.
-    """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    values: Any = pool.values if pool.is_sparse else pool.narrowed(_NARROW, seed=seed)
-    n_pool = len(pool.ids)
-    squares = values.multiply(values) if pool.is_sparse else values**2
-    norm = np.sqrt(np.asarray(squares.sum(axis=1)).ravel())  # (n_pool,)
-    pairs = []
-    together = max(1, TILE_BYTES // (4 * n_pool))
-    for start in range(0, n_pool, together):
-        block = slice(start, start + together)
-        products = values[block] @ values.T  # (block, n_pool)
-        products = products.toarray() if pool.is_sparse else products
-        left, right = np.nonzero(products > threshold * norm[block, None] * norm[None, :])
-        pairs.append(np.stack([left + start, right]))
-    left, right = np.concatenate(pairs, axis=1)
-    graph = coo_matrix((np.ones(len(left)), (left, right)), shape=(n_pool, n_pool))
-    _, group = connected_components(graph, directed=False)
-    _, first = np.unique(group, return_index=True)
-    lowest: npt.NDArray[np.int64] = first[group].astype(np.int64)
-    return lowest
-
-
 def redundancy(groups: npt.NDArray[np.int64], indices: Indices) -> float:
-    """Share of the picks whose group (as `twins` gives it) holds another pick."""
+    """Share of the picks whose group (as `neighbours.groups` gives it) holds another pick."""
     if len(indices) == 0:
         return 0.0
     _, group, count = np.unique(groups[np.asarray(indices)], return_inverse=True, return_counts=True)
@@ -168,7 +126,7 @@ def summary(
     indices : int array
         The subset.
     groups : int64 array (n_pool,), optional
-        Near-duplicates as `twins` finds them; without it only exact repeats count as redundant.
+        Near-duplicates as `neighbours.groups` finds them; without it only exact repeats count as redundant.
     seen : int64 array, optional
         The candidates whose similarity is known, where a first stage left others out: what random subsets are drawn
         from, which makes them look nearer than those of the whole pool.

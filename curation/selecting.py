@@ -8,6 +8,7 @@ unit length; rows that a first stage left out have none.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,7 @@ def selected(ws: Workspace, represented: Represented, config: SelectionConfig) -
     Raises
     ------
     SelectionError
-        If a pinned row is unknown or has no features, or budget, minimums and quotas can't be met.
+        If a pinned row is unknown, banned or has no features, or budget, minimums and quotas can't be met.
     """
     from curation import selectors
     from curation.selected import Selected
@@ -77,6 +78,9 @@ def selected(ws: Workspace, represented: Represented, config: SelectionConfig) -
     for name in (*config.pinned, *config.banned):
         if name not in position:
             raise SelectionError(f"row {name} is pinned or banned but not in this pool; clear it or load its pool")
+    decided = Counter([*config.pinned, *dict.fromkeys(config.banned)])
+    if twice := [name for name, n in decided.items() if n > 1]:
+        raise SelectionError(f"row {twice[0]} is both pinned and banned, or pinned twice; undo one of the two")
     unusable = represented.unusable
     for name in config.pinned:
         if name in unusable:

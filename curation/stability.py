@@ -40,7 +40,7 @@ def stability(selected: Selected, *, draws: int | None = None, seed: int = 0) ->
         In the order of the picks; 1 for pins.
     """
     problem, picks = selected.problem, selected.subset.indices
-    if selected.selector.blind or not len(picks):
+    if selected.selector.blind:
         return np.ones(len(picks))
     n_draws = draws or (DEAR_DRAWS if selected.selector.needs_features else DRAWS)
     rows = _prospects(selected)

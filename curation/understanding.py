@@ -150,7 +150,8 @@ def _words(view: View, told: Explanation, state: str) -> tuple[str, list[str], l
     turn = ""
     if told.turn is not None and told.barrier in ("others", "pins"):
         number = told.turn + 1 + len(view.selection.pinned)
-        turn = f" It would be number {number:,} were the budget large enough."
+        free = "Without quotas it" if view.selection.quotas else "It"
+        turn = f" {free} would be number {number:,} were the budget large enough."
     named = list(told.blockers[:1])
     if told.barrier == "banned":
         lifted = "" if told.turn is None else " Without the ban it would be picked."
@@ -282,12 +283,10 @@ def _measured(root: Path, folder: Path, picks: tuple[int, ...], banned: tuple[st
     return told
 
 
-def nearest_and_random(view: View) -> tuple[float, float] | None:
-    """Return the mean distance of the nearest subset there could be, and of a random one; None without picks."""
+def nearest_and_random(view: View) -> tuple[float, float]:
+    """Return the mean distance of the nearest subset there could be, and of a random one of the same size."""
     from curation import diagnostics
 
-    if not len(view.subset):
-        return None
     known = view.represented.seen
     similarity = view.similarity if known is None else view.similarity[:, known]
     every = np.arange(similarity.shape[1])

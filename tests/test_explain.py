@@ -163,6 +163,25 @@ def test_a_pin_says_who_would_come_in_its_place() -> None:
     assert explain(own, 0).replacement is None  # it would be picked all the same
 
 
+@pytest.mark.parametrize("name", [n for n in EVERY if n in (*RANKINGS, "round_robin")])
+def test_under_quotas_the_turn_is_that_without_them(name: str) -> None:
+    asked = problem(5)
+    chosen = selected(name, asked, Budget(examples=8), Overrides(pinned=(3,)), quotas={"s1": 2})
+    for index in range(40):
+        told = explain(chosen, index)
+        if told.barrier and told.turn is not None:
+            assert chosen.selector.select(asked, told.turn + 2, chosen.overrides).indices[-1] == index
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_pins_that_leave_too_few_tokens_are_not_said_to_take_all(name: str) -> None:
+    asked = problem(1).having(costs=np.full(40, 10))
+    chosen = selected(name, asked, Budget(tokens=15), Overrides(pinned=(1,)))
+    assert chosen.subset.indices.tolist() == [1] and explain(chosen, 5).barrier == "tokens"
+    chosen = selected(name, asked, Budget(tokens=100), Overrides(pinned=(0,)), quotas={"s0": 1, "s1": 0, "s2": 0})
+    assert chosen.subset.indices.tolist() == [0] and explain(chosen, 5).barrier == "quota"
+
+
 def test_pins_that_take_the_whole_budget_are_what_stands_between() -> None:
     chosen = selected("round_robin", problem(1), Budget(examples=2), Overrides(pinned=(1, 2)))
     told = explain(chosen, 5)

@@ -105,6 +105,14 @@ def test_quotas_in_a_config_are_whole_numbers() -> None:
     assert SelectionConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+def test_a_row_that_is_pinned_and_banned_is_named(workspace: Workspace, keys: tuple[str, str]) -> None:
+    shown, ids = represent(workspace, keys), workspace.ids(keys[0])
+    for decided in ({"pinned": (ids[3],), "banned": (ids[5], ids[3])}, {"pinned": (ids[3], ids[5], ids[3])}):
+        chosen = SelectionConfig(budget=BudgetConfig(examples=5), **decided)  # type: ignore[arg-type]
+        with pytest.raises(SelectionError, match=f"row {ids[3]} is both pinned and banned, or pinned twice; undo one"):
+            pipeline.select(workspace, shown, chosen)
+
+
 def test_vectors_are_the_features_of_the_rows(workspace: Workspace, keys: tuple[str, str]) -> None:
     shown = represent(workspace, keys)
     config = SelectionConfig(selector="mmr", budget=BudgetConfig(examples=5))
