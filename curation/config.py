@@ -260,6 +260,7 @@ class SelectionConfig(Options):
         None, "Least similarity to the nearest query that an example must have; empty means any."
     )
     minimum_score: float | None = option(None, "Least score that an example must have; empty means any.")
+    scorer: str = option("length", "Whose score that is: length counts the characters of an example's answers.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -319,6 +320,7 @@ class ProjectSettings(Options):
     selection: SelectionConfig = option(
         SelectionConfig(), "Selector and budget; pins and bans come from the overrides."
     )
+    opened: str = option("", "Name and version of the saved selection that the present one comes from.")
     experiment: ExperimentConfig = option(ExperimentConfig(), "Fine-tuning and evaluation.")
     demo: bool = option(False, "The project that comes with Winnow.")
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from curation.config import ModelConfig, RepresentationConfig, SelectionConfig
 from curation.errors import ConfigError, CurationError, SelectionError
 from curation.representing import Represented, options_of, read_represented, tokens
+from curation.scoring import scores
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 
 
 def problem(ws: Workspace, represented: Represented, config: SelectionConfig) -> Problem:
-    """Return the selector's input: similarity, query groups, sources and, where asked for, costs and vectors.
+    """Return the selector's input: similarity, query groups, sources and, where asked for, scores, costs and vectors.
 
     Raises
     ------
     ConfigError
-        If the budget is in tokens and the representation has no model that counts them.
+        If the budget is in tokens, or the scorer reads a base model, and the representation has none.
     SelectionError
         If the selector, or feedback, compares rows with each other and the representation can't.
     """
@@ -44,8 +45,11 @@ def problem(ws: Workspace, represented: Represented, config: SelectionConfig) ->
     if selectors.REGISTRY.load(config.selector).needs_features:
         vectors, _ = _vectors(ws.root, represented.folder)
         made = made.having(vectors=vectors)
+    model = represented.record["model"]
+    if config.minimum_score is not None:
+        known = ModelConfig.from_dict(model) if model else None
+        made = made.having(scores=scores(ws, represented.record["pool"], config.scorer, known))
     if config.budget.tokens is not None:
-        model = represented.record["model"]
         if model is None:
             raise ConfigError(
                 f"a budget in tokens needs a model's tokenizer, and {represented.name!r} uses none; "
