@@ -105,6 +105,22 @@ def run(
     _finish(as_json, result, folder)
 
 
+@app.command(name="next")
+def next_round(
+    config: Annotated[Path, typer.Argument(help="A JSON config whose experiment has a dev_share.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write.")] = Path("next-queries.jsonl"),
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the next round's query set: the present one, and what the tuned model got wrong on the dev split."""
+    from curation import pipeline
+    from curation.config import read_config
+
+    text, n_new = pipeline.next_queries(_open(workspace), read_config(config), Lines())
+    out.write_text(text, "utf-8")
+    _finish(as_json, {"queries": str(out), "n_new": n_new}, out)
+
+
 @app.command()
 def cost(
     config: Annotated[Path, typer.Argument(help="A JSON config, as for `winnow run`.")],

@@ -58,15 +58,17 @@ def hold_out(
             raise EvaluationError("a dev split is a share of the test set and there is none; load one, or set it to 0")
         return inputs, {}
     ids = ws.ids(inputs.tests)
+    dev = dev_split(ids, config.dev_share)
     found = overlap(ws, inputs.pool, inputs.queries, inputs.tests, progress)
+    found = {name: sorted({*rows} - {*dev}) for name, rows in found.items()}  # of rows that judge arms
     either = {*found["queries"], *found["pool"]}
     excluded = either if config.exclude_overlap else set()
-    dev = tuple(i for i in dev_split(ids, config.dev_share) if i not in excluded)
     if config.dev_share and not dev:
         raise EvaluationError(
             f"a dev split of {config.dev_share:g} of {len(ids):,} test rows is empty; raise the share or load more"
         )
-    left_out = tuple(i for i in ids if i in excluded or i in set(dev))
+    out = {*excluded, *dev}
+    left_out = tuple(i for i in ids if i in out)
     if len(left_out) == len(ids):
         raise EvaluationError(
             f"of {len(ids):,} test rows {len(excluded):,} overlap the query set or the pool and {len(dev):,} are the "

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Represented",
     "load",
+    "next_queries",
     "problem",
     "read_represented",
     "represent",
@@ -196,6 +197,28 @@ def run(
         if config.experiment.quantiles is not None:
             _, made["quantiles"] = quantiles.check(ws, represented, config.model, tests, config.experiment, progress)
     return made
+
+
+def next_queries(ws: Workspace, config: RunConfig, progress: Progress | None = None) -> tuple[str, int]:
+    """Return the query set of the next round as JSON lines, and how many of its rows are new (see `curation.rounds`).
+
+    Raises
+    ------
+    ConfigError
+        If `config` has no experiment.
+    EvaluationError
+        If its experiment has no dev split, or does not tune the selection.
+    """
+    from curation import rounds
+
+    if config.experiment is None or config.model is None:
+        raise ConfigError("further queries come from a tuned model; give `model` and `experiment` with a dev_share")
+    made = run(ws, config, progress)
+    represented = read_represented(ws.artefact("representation", made["representation"]))
+    ids = tuple(made["subset"]["id"])
+    inputs = experiment_inputs(ws, represented, ids, config.model, made["tests"], config.experiment, config.selection)
+    found = rounds.failures(ws, inputs, config.experiment, progress=progress)
+    return rounds.queries_jsonl(ws.examples(made["queries"]), found), len(found)
 
 
 def settle(config: RunConfig) -> RunConfig:

@@ -49,6 +49,8 @@ def test_a_dev_split_goes_by_ids_alone_and_judges_nothing(workspace: Workspace, 
     ids = workspace.ids(inputs.tests)
     held, _ = hold_out(workspace, inputs, ExperimentConfig(dev_share=0.5), Silent())
     assert 0 < len(held.dev) < len(ids) and held.left_out == held.dev == dev_split(ids, 0.5)
+    without, told = hold_out(workspace, inputs, ExperimentConfig(dev_share=0.5, exclude_overlap=True), Silent())
+    assert without.dev == held.dev and told["excluded"] == len({*ids[:3]} - {*held.dev})
     assert dev_split(ids[3:], 0.5) == tuple(i for i in held.dev if i in ids[3:])
     many = [f"{i * 2654435761 % 2**32:08x}" + "0" * 56 for i in range(2000)]
     assert len(dev_split(many, 0.3)) == pytest.approx(600, abs=60)
