@@ -136,9 +136,9 @@ def add_result(
     result: dict[str, Any] = {
         "arms": {
             arm: {"n_examples": ARMS[arm][0], "tokens": 9 * ARMS[arm][0], "seconds": 4.0, "metrics": metrics}
-            for arm, metrics in experiments._summaries(judged).items()
+            for arm, metrics in experiments.summaries(judged).items()
         },
-        "differences": experiments._differences(judged),
+        "differences": experiments.differences(judged),
         "curves": curves,
         "evaluations": keys,
         "n_query": len(query_ids),
