@@ -43,7 +43,7 @@ class Budget:
             raise SelectionError(
                 f"the budget has examples={self.examples} and tokens={self.tokens}, expected exactly one of the two"
             )
-        amount = self.examples if self.tokens is None else self.tokens
+        amount: object = self.examples if self.tokens is None else self.tokens
         if isinstance(amount, bool) or not isinstance(amount, Integral) or amount < 1:
             raise SelectionError(f"the budget is {amount!r}, expected a whole number of at least 1; raise it")
 
