@@ -229,12 +229,12 @@ class _Trials:
 
 
 def _cut(examples: Sequence[Example]) -> list[Example]:
-    """Return the rows with an eighth of every message."""
+    """Return rows of their own with an eighth of every message."""
 
     def short(message: Message) -> Message:
         return dataclasses.replace(message, content=message.content[: len(message.content) // _CUT + 1])
 
-    return [dataclasses.replace(row, messages=tuple(map(short, row.messages))) for row in examples]
+    return [dataclasses.replace(row, id=f"{row.id} cut", messages=tuple(map(short, row.messages))) for row in examples]
 
 
 def _spread_out(batches: Sequence[Batch], cut: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
