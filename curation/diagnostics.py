@@ -34,9 +34,7 @@ def coverage(similarity: Similarity, indices: Indices) -> npt.NDArray[np.float64
     return best
 
 
-def covered(
-    similarity: Similarity, indices: Indices, eligible: npt.NDArray[np.int64], *, seed: int = 0
-) -> dict[str, list[float]]:
+def covered(similarity: Similarity, indices: Indices, eligible: npt.NDArray[np.int64]) -> dict[str, list[float]]:
     """Return each query's similarity to its nearest pick, to that of a random subset, and to the nearest eligible row.
 
     Returns
@@ -44,11 +42,9 @@ def covered(
     dict
         ``value``, ``random`` (mean over seeded draws) and ``bound`` → one number a query.
     """
-    rng = np.random.default_rng(seed)
-    drawn = [coverage(similarity, eligible[rng.permutation(len(eligible))[: len(indices)]]) for _ in range(_DRAWS)]
     told = {
         "value": coverage(similarity, indices),
-        "random": np.mean(drawn, axis=0),
+        "random": np.mean([coverage(similarity, rows) for rows in drawn(eligible, len(indices))], axis=0),
         "bound": coverage(similarity, eligible),
     }
     return {name: values.tolist() for name, values in told.items()}
@@ -61,9 +57,16 @@ def distance(similarity: Similarity, indices: Indices) -> float:
 
 def random_distance(similarity: Similarity, n_picks: int, *, seed: int = 0, draws: int = _DRAWS) -> float:
     """Return what `distance` is for random subsets of `n_picks`, mean over seeded draws."""
+    subsets = drawn(np.arange(similarity.shape[1]), n_picks, draws, seed)
+    return float(np.mean([distance(similarity, rows) for rows in subsets]))
+
+
+def drawn(
+    eligible: npt.NDArray[np.int64], n_picks: int, draws: int = _DRAWS, seed: int = 0
+) -> list[npt.NDArray[np.int64]]:
+    """Return seeded random subsets of `n_picks` of the eligible candidates."""
     rng = np.random.default_rng(seed)
-    n_pool = similarity.shape[1]
-    return float(np.mean([distance(similarity, rng.permutation(n_pool)[:n_picks]) for _ in range(draws)]))
+    return [eligible[rng.permutation(len(eligible))[:n_picks]] for _ in range(draws)]
 
 
 def uncovered(similarity: Similarity, indices: Indices) -> list[int]:
@@ -115,7 +118,6 @@ def summary(
     *,
     groups: npt.NDArray[np.int64] | None = None,
     seen: npt.NDArray[np.int64] | None = None,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """Return what a selection's header line says, as plain JSON.
 
@@ -130,8 +132,6 @@ def summary(
     seen : int64 array, optional
         The candidates whose similarity is known, where a first stage left others out: what random subsets are drawn
         from, which makes them look nearer than those of the whole pool.
-    seed : int
-        Seed of the random subsets compared with.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def summary(
     known = similarity if seen is None else similarity[:, seen]
     return {
         "distance": distance(similarity, indices),
-        "random_distance": random_distance(known, len(indices), seed=seed),
+        "random_distance": random_distance(known, len(indices)),
         "uncovered": uncovered(similarity, indices),
         "redundancy": _repeats(similarity, indices) if groups is None else redundancy(groups, indices),
     }
@@ -206,7 +206,6 @@ def distances(
     *,
     eligible: npt.NDArray[np.int64],
     discrepancy: Callable[[Any], float] | None = None,
-    seed: int = 0,
 ) -> dict[str, dict[str, float | None]]:
     """Return every distance between subset and query set, beside a random subset's and a bound, as plain JSON.
 
@@ -220,8 +219,6 @@ def distances(
         The candidates that could have been picked: what random subsets and bounds are of.
     discrepancy : callable, optional
         Gives the MMD of some candidates to the queries.
-    seed : int
-        Seed of the random subsets.
 
     Returns
     -------
@@ -230,8 +227,7 @@ def distances(
         draws) and ``bound`` (no subset of that size is nearer; None where none is cheap).
     """
     n_picks = len(indices)
-    rng = np.random.default_rng(seed)
-    draws = [eligible[rng.permutation(len(eligible))[:n_picks]] for _ in range(_DRAWS if n_picks <= _MANY else 1)]
+    draws = drawn(eligible, n_picks, _DRAWS if n_picks <= _MANY else 1)
     told: dict[str, dict[str, float | None]] = {
         "mean_nearest": {
             "value": distance(similarity, indices),

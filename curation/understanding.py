@@ -303,7 +303,7 @@ def _repeated(
     if groups is None or not len(indices):
         value = diagnostics.summary(similarity, indices)["redundancy"]
         return {"redundancy": {"value": value, "random": None}, "near_duplicates": None}
-    drawn = eligible[np.random.default_rng(0).permutation(len(eligible))[: len(indices)]]
+    (drawn,) = diagnostics.drawn(eligible, len(indices), draws=1)
     both = (indices, drawn)
     shares = [diagnostics.redundancy(groups, rows) for rows in both]
     extra = [len(rows) - len(np.unique(groups[rows])) for rows in both]
@@ -399,7 +399,8 @@ def stability(ws: Workspace, view: View) -> npt.NDArray[np.float64]:
 def _stability(root: Path, folder: Path, config_text: str) -> npt.NDArray[np.float64]:
     from curation import stability as bootstrap
 
-    return bootstrap.stability(select_view(root, folder, config_text).made)
+    view = select_view(root, folder, config_text)
+    return bootstrap.stability(view.made, fixed=view.made.problem.n_queries - len(view.query_ids))
 
 
 def moved(before: View, after: View) -> tuple[list[str], list[str]]:

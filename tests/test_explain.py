@@ -76,7 +76,7 @@ def check(chosen: Selected, index: int) -> Explanation:
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 30), st.booleans())
 def test_what_is_said_comes_true(name: str, seed: int, n_queries: int, budget: int, ties: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -91,7 +91,7 @@ def test_what_is_said_comes_true(name: str, seed: int, n_queries: int, budget: i
 
 @pytest.mark.parametrize("name", ["mmr", "facility_location", "herding"])
 @given(st.integers(0, 10**6), st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_bounds_of_the_first_picks_lead_to_the_same(name: str, seed: int, ties: bool) -> None:
     chosen = selected(name, problem(seed, ties=ties), Budget(examples=25), Overrides((1, 2), (3,)))
     with mock.patch("curation.selected.FEW", 4), mock.patch("curation.explain.FEW", 4):
@@ -100,7 +100,7 @@ def test_bounds_of_the_first_picks_lead_to_the_same(name: str, seed: int, ties: 
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6), st.booleans(), st.booleans())
 def test_quotas_lengths_and_minimums_are_named(name: str, seed: int, tokens: bool, minimum: bool) -> None:
     asked = problem(seed)

@@ -209,7 +209,7 @@ def opened(workspace: Workspace, served: None, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(demo, "ensure", lambda ws: [])  # noqa: ARG005
 
     def open_page(page: str, pid: str, **params: str) -> AppTest:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
         app.query_params["project"] = pid
         for name, value in params.items():
             app.query_params[name] = value

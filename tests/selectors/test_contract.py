@@ -15,7 +15,7 @@ from curation.selectors import Budget, Overrides, Problem, Subset
 from tests.selectors.cases import Asked, asked, features_of, problem_of, vectors_of
 
 every_selector = pytest.mark.parametrize("name", list(selectors.REGISTRY))
-thorough = settings(max_examples=25, deadline=None, derandomize=True)
+thorough = settings(max_examples=25, derandomize=True)
 
 
 def check_form(subset: Subset, problem: Problem, pinned: tuple[int, ...]) -> None:
@@ -69,7 +69,7 @@ def test_only_k_center_depends_on_the_budget() -> None:
 
 
 @every_selector
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10, derandomize=True)
 @given(seed=st.integers(0, 99), ties=st.booleans(), draw=st.data())
 def test_bans_drop_from_rankings_and_leave_the_pool_of_the_others(
     name: str, seed: int, ties: bool, draw: st.DataObject

@@ -30,7 +30,7 @@ def walked(offered: list[int], sources: list[str], room: dict[str, int], costs: 
 
 
 @every_selector
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(given_=asked(), draw=st.data())
 def test_it_equals_the_slow_version(name: str, given_: Asked, draw: st.DataObject) -> None:
     problem, overrides, free = given_.problem, given_.overrides, given_.free
