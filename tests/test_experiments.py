@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from curation import arms, comparison, evaluation, experiments, findings, pipeline, views
+from curation import arms, comparison, evaluation, experiments, findings, pipeline, results, views
 from curation.config import BudgetConfig, EvaluationConfig, ExperimentConfig, RunConfig, TrainingConfig
 from curation.errors import EvaluationError, SelectionError, TrainingError
 from curation.workspace import Workspace
@@ -153,6 +153,10 @@ def test_overlap_is_said_and_left_out_on_request(
     assert without["n_test"] == 20 and without["arms"]["selected"]["metrics"]["exact_match"]["n_examples"] == 20
     assert "They were left out." in next(w for w in findings.warnings(without) if "stand elsewhere" in w)
     assert len(script.tuned) == 6  # judged anew, not tuned anew
+    record = results.ExperimentRecord(None, ExperimentConfig(), without)  # type: ignore[arg-type]
+    shown = results.answers(workspace, record, limit=30)
+    assert len(shown) == 20 == arms.count_answers(workspace, record) and "add the numbers 4" not in shown["prompt"][0]
+    assert shown["selected"].tolist() == ["words"] * 20 and shown["selected: right"].sum() > 0
 
 
 def test_epochs_are_judged_on_the_queries_or_a_dev_split_never_on_rows_that_judge_arms(
