@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from curation import arms, evaluation, experiments, findings, pipeline
-from curation.config import BudgetConfig, EvaluationConfig, RunConfig, SelectionConfig, TrainingConfig
+from curation import arms, comparison, evaluation, experiments, findings, pipeline, results, views
+from curation.config import BudgetConfig, EvaluationConfig, ExperimentConfig, RunConfig, TrainingConfig
 from curation.errors import EvaluationError, SelectionError, TrainingError
 from curation.workspace import Workspace
 from tests.scripted import KINDS, Script, design, make_run, write
@@ -153,6 +153,10 @@ def test_overlap_is_said_and_left_out_on_request(
     assert without["n_test"] == 20 and without["arms"]["selected"]["metrics"]["exact_match"]["n_examples"] == 20
     assert "They were left out." in next(w for w in findings.warnings(without) if "stand elsewhere" in w)
     assert len(script.tuned) == 6  # judged anew, not tuned anew
+    record = results.ExperimentRecord(None, ExperimentConfig(), without)  # type: ignore[arg-type]
+    shown = results.answers(workspace, record, limit=30)
+    assert len(shown) == 20 == arms.count_answers(workspace, record) and "add the numbers 4" not in shown["prompt"][0]
+    assert shown["selected"].tolist() == ["words"] * 20 and shown["selected: right"].sum() > 0
 
 
 def test_epochs_are_judged_on_the_queries_or_a_dev_split_never_on_rows_that_judge_arms(
@@ -238,15 +242,29 @@ def test_pass_at_k_is_off_until_it_is_turned_on(
     assert keys != result["evaluations"]  # other options, other judgements
 
 
-def test_an_empty_selection_and_a_strange_saved_one_are_refused(
-    workspace: Workspace,
-    run: RunConfig,
-    script: Script,
+def test_an_empty_selection_is_refused(workspace: Workspace, run: RunConfig) -> None:
+    assert run.model is not None
+    inputs = experiments.Inputs(run.model, "pool", "queries", None, (), ())
+    with pytest.raises(SelectionError, match="the selection is empty, expected at least one example; raise the budget"):
+        experiments.experiment(workspace, inputs, ExperimentConfig())
+
+
+def test_a_saved_selection_is_an_arm_unless_it_is_of_another_pool(
+    workspace: Workspace, run: RunConfig, script: Script, tmp_path: Path
 ) -> None:
-    empty = dataclasses.replace(run, selection=SelectionConfig(budget=BudgetConfig(examples=0)))
-    with pytest.raises(SelectionError, match="the selection is empty"):
-        pipeline.run(workspace, empty)
-    assert script.tuned == []
+    greedy = dataclasses.replace(run.selection, selector="doubly_greedy", budget=BudgetConfig(examples=5))
+    made = pipeline.run(workspace, dataclasses.replace(run, experiment=None))
+    folder = workspace.artefact("representation", made["representation"])
+    key = comparison.store_selection(
+        workspace, views.select_view(workspace.root, folder, json.dumps(greedy.to_dict(), sort_keys=True))
+    )
+    asked = design(run, selections={"mine": {"saved": key}}, seeds=(0,))
+    result = pipeline.run(workspace, asked)["result"]
+    assert result["arms"]["mine@5"]["n_examples"] == result["arms"]["random@5"]["n_examples"] == 5
+    assert comparison.open_artefact(workspace, key).ids in [rows for _, rows in script.tuned]
+    other = write(tmp_path / "other.jsonl", [{"prompt": KINDS[0].format(i, i), "response": "x"} for i in range(20)])
+    with pytest.raises(SelectionError, match="the saved selection 'mine' is of another pool than the one under test"):
+        pipeline.run(workspace, dataclasses.replace(asked, pool=other))
 
 
 @pytest.mark.slow
