@@ -42,10 +42,7 @@ function listen(chart, send) {
     const point = event.points.find((p) => p.customdata !== undefined);
     return point && { kind: point.data.meta, number: point.customdata };
   };
-  const rests = (detail) => window.dispatchEvent(new CustomEvent("winnow-hover", { detail }));
   chart.on("plotly_click", (event) => named(event) && send.point(named(event)));
-  chart.on("plotly_hover", (event) => rests(named(event)));
-  chart.on("plotly_unhover", () => rests(null));
 }
 
 export default function ({ data, parentElement, setTriggerValue }) {

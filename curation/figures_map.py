@@ -79,7 +79,8 @@ def pool_map(
     figure = _canvas(palette, height, revision=view.represented.key)
     paint = _paint(view, colour, palette)
     outline = {"width": 0.8, "color": palette.background}
-    small = {"size": size, "opacity": 0.5 if colour == "state" else 0.65}
+    faint = 0.3 if drawn.size > 20_000 else 0.5  # where points lie on points, grey must not outshine the picks
+    small = {"size": size, "opacity": faint if colour == "state" else 0.65}
     large = {"size": size + 3.5, "line": outline}
     states = [np.flatnonzero(view.state == n) for n in (1, 2, 3)]
     thinned = f" · {shown.sum():,} of {len(xy):,} drawn" if not shown.all() else ""

@@ -178,16 +178,6 @@ def queries_of(root: Path, key: str) -> tuple[list[str], list[str]]:
     ]
 
 
-def line(ws: Workspace, view: View, kind: str, number: int) -> str:
-    """Return one line about a point of the map: a ``"row"`` or ``"query"`` by its number from 1, and how it begins."""
-    if kind == "query":
-        return f"query {number:,} · {view.query_titles[number - 1]}" if 0 < number <= len(view.query_titles) else ""
-    if not 0 < number <= len(view.pool_ids):
-        return ""
-    (example,) = ws.some(view.represented.record["pool"], [number - 1])
-    return f"row {number:,} · {snippet(example.text, 160)}"
-
-
 def snippet(text: str, length: int = 60) -> str:
     """Return a text's beginning on one line."""
     line = " ".join(text.split())

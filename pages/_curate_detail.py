@@ -42,9 +42,10 @@ def _row(view: View, detail: Detail, inside: list[str] | None) -> None:
     st.markdown(ui.plain(detail.sentence))
     _linked(view, inside, [(ui.plain(s), row) for s, row in zip(detail.more, detail.rows, strict=False)], "why")
     _decide(view, detail, inside)
-    if detail.note:
-        by = f" :gray[— {ui.plain(detail.note_author)}]" if detail.note_author else ""
-        st.markdown(f":material/sticky_note_2: {ui.plain(detail.note)}{by}")
+    with st.container():
+        if detail.note:
+            by = f" :gray[— {ui.plain(detail.note_author)}]" if detail.note_author else ""
+            st.markdown(f":material/sticky_note_2: {ui.plain(detail.note)}{by}")
     with st.container(gap="xxsmall", key="curate-nearest"):
         for query, similarity, rank in detail.nearest[:_NEAREST]:
             st.button(
@@ -66,9 +67,10 @@ def _row(view: View, detail: Detail, inside: list[str] | None) -> None:
 
 
 def _linked(view: View, inside: list[str] | None, lines: list[tuple[str, str]], name: str) -> None:
-    """Draw lines of text, each of which leads to the row that it is about."""
-    if not lines:
-        return
+    """Draw lines of text, each of which leads to the row that it is about.
+
+    Without lines too there is a place for them: what follows would else move into it, and be there twice meanwhile.
+    """
     with st.container(gap="xxsmall", key=f"curate-lines-{name}"):
         for n, (said, row) in enumerate(lines):
             st.button(

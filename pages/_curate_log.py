@@ -77,6 +77,7 @@ def _history() -> None:
         },
         hide_index=True,
         placeholder="",
+        width=560,  # the popover is as wide as what it holds, else its last columns are out of sight
         height=min(300, 38 + 35 * len(shown)),
         key=ui.key("decisions.log"),
     )

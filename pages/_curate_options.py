@@ -63,7 +63,10 @@ def _quotas(pool: str, quotas: dict[str, int]) -> dict[str, int]:
         disabled=("Source", "Rows"),
         placeholder="",
         height=min(240, 40 + 35 * len(counts)),
-        column_config={"At most": st.column_config.NumberColumn(min_value=0, step=1, format="%d")},
+        column_config={
+            "Rows": st.column_config.NumberColumn(format="localized"),
+            "At most": st.column_config.NumberColumn(min_value=0, step=1, format="%d"),
+        },
         key=ui.key(f"quotas.{hash(tuple(sorted(quotas.items())))}"),
     )
     most = dict(zip(edited["Source"], edited["At most"], strict=True))

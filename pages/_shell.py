@@ -7,6 +7,7 @@ or HTML. Jobs are drawn by `_jobs`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,7 @@ STATES = {
     "banned": ("✕", "red"),
     "query": ("★", "yellow"),
 }
+INDENTED = re.compile(r"^(?: {2,}|\t)\S", re.MULTILINE)  # programs and tables: their columns matter
 ROLE_COLOURS = {"system": "violet", "user": "blue", "assistant": "green", "tool": "orange"}
 
 
@@ -198,13 +200,15 @@ def state_dot(state: str, label: str = "") -> str:
 
 
 def conversation(example: Example, *, height: int | None = None) -> None:
-    """Show an example whole: every turn under its role, as plain text, with tool calls as code."""
+    """Show an example whole: every turn under its role, as plain text; tool calls and what is indented as code."""
     with st.container(border=True, height=height or "content", gap="small"):
         for message in example.messages:
             colour = ROLE_COLOURS.get(message.role, "gray")
             note = "" if message.train or message.role != "assistant" else " :gray[· not learned from]"
             st.markdown(f":{colour}[**{plain(message.role)}**]{note}")
-            if message.content:
+            if INDENTED.search(message.content):
+                st.code(message.content, language=None, wrap_lines=True)
+            elif message.content:
                 st.text(message.content, width="stretch")
             if message.tool_calls:
                 st.code(message.tool_calls, language="json", wrap_lines=True)

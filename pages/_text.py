@@ -8,10 +8,17 @@ from datetime import datetime
 
 from curation.errors import CurationError
 
+JOINER = "\u2060"  # takes no room, and is no blank: what it stands in is left as it is
+
 
 def plain(text: object) -> str:
-    """Return `text` as Markdown that shows exactly its characters: no links, images, colours or formulas from data."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", str(text)).replace("\n", "  \n")
+    """Return `text` as Markdown that shows exactly its characters: no links, images, colours or formulas from data.
+
+    Streamlit makes arrows, dashes and emoji of what is escaped too: `JOINER` keeps ``->`` and ``:smile:`` apart.
+    """
+    text = re.sub(r"(?<!\S)(<->|<-|->|--|[<>~]=)(?!\S)", lambda found: JOINER.join(found[0]), str(text))
+    text = re.sub(r":(?=[\w+/-]+:)", f":{JOINER}", text)
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text).replace("\n", "  \n")
 
 
 def sentence(error: CurationError | str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import os
+import re
 import string
 import time
 import tomllib
@@ -256,6 +257,26 @@ def test_data_inside_markdown_is_escaped_whole(page_module: Any) -> None:
     for mark in string.punctuation:
         assert plain(f"a{mark}b") == f"a\\{mark}b"
     assert plain("naïve 7 字") == "naïve 7 字"
+
+
+@pytest.mark.parametrize("mark", ["->", "<-", "<->", "--", ">=", "<=", "~=", ":smile:", ":material/check:", ":+1:"])
+def test_data_inside_markdown_is_no_arrow_and_no_emoji(page_module: Any, mark: str) -> None:
+    text = page_module("_text")
+    shown = re.sub(r"\\(.)", r"\1", text.plain(f"a {mark} b"))
+    assert mark not in shown and shown.replace(text.JOINER, "") == f"a {mark} b"
+
+
+def test_a_program_keeps_its_indentation() -> None:
+    def script() -> None:
+        from curation.data.rows import Example, Message
+        from pages import _shell
+
+        turns = (Message("user", "one\nand two"), Message("assistant", "    if b:\n        return a"))
+        _shell.conversation(Example("1", turns))
+
+    app = AppTest.from_function(script, default_timeout=60).run()
+    assert [t.value for t in app.text] == ["one\nand two"]
+    assert [c.value for c in app.code] == ["    if b:\n        return a"]
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "1 s"), (59, "59 s"), (60, "1 min 0 s"), (3725, "1 h 2 min")])
