@@ -17,7 +17,6 @@ from typing import Any
 from curation import findings
 
 TIS = "Targeted instruction selection (TIS), arXiv 2602.14696"
-LESS = "LESS, arXiv 2402.04333"
 TSDS = "TSDS, github.com/ZifanL/TSDS"
 OWN = "This project's own figures"
 
@@ -86,6 +85,7 @@ def advise(
     nearest: tuple[float, float] | None = None,
     result: Mapping[str, Any] | None = None,
     lengths: tuple[float, float] | None = None,
+    check: Mapping[str, Any] | None = None,
 ) -> Advice:
     """Advise on a selector, and on whether to tune.
 
@@ -104,17 +104,22 @@ def advise(
         The project's last finished experiment, as `experiments.experiment` returns it.
     lengths : (float, float), optional
         Median length in characters of the queries' and of the test set's answers.
+    check : mapping, optional
+        The quantile check of this representation and model, as `quantiles.check` returns it.
     """
     against = _against_tuning(budget, model, nearest, result)
     selector, reasons = _selector(budget, representation)
     caveats = _caveats(n_pool, n_queries, representation, lengths)
+    if check is not None:
+        told, predicts = checked(check)
+        (reasons if predicts else caveats).insert(0, told)
     if not against:
         caveats.insert(1, _hurts(model))
     name = selector.replace("_", " ")
     sentence = f"Pick with {name}." if not against else f"Do not tune on this: {against[0][0].lower()}{against[0][1:]}"
-    own = [OWN] if nearest is not None or result is not None else []
+    own = [OWN] if nearest is not None or result is not None or check is not None else []
     told = " ".join([*against, *reasons, *caveats])
-    cited = [source for source, mark in ((TIS, "TIS"), (LESS, "LESS's paper"), (TSDS, "TSDS")) if mark in told]
+    cited = [source for source, mark in ((TIS, "TIS"), (TSDS, "TSDS")) if mark in told]
     return Advice(selector, sentence, [*against, *reasons], caveats, [*cited, *own], not against)
 
 
@@ -152,6 +157,28 @@ def _lost(result: Mapping[str, Any]) -> str:
         f"This project's last experiment tuned on {result['arms']['selected']['n_examples']:,} selected examples and "
         f"lost against the untuned model: {findings.difference(metric, told)} in "
         f"{findings.metric_label(metric).lower()}."
+    )
+
+
+def checked(check: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return what a quantile check found, and whether nearness was told to predict the main metric."""
+    spearman = check["spearman"]
+    metric = findings.main_metric(check)
+    told = ", ".join(
+        f"{found['mean']:.2f} ({found['low']:.2f} to {found['high']:.2f}) with {findings.metric_label(name).lower()}"
+        for name, found in spearman.items()
+    ).replace("-", "−")
+    label = findings.metric_label(metric).lower()
+    verdict = {
+        (True, True): f"so nearer rows teach more here, in {label}",
+        (False, False): f"so nothing shows that nearer rows teach more here, in {label}",
+        (False, True): f"so nearer rows teach less here, in {label}: try another representation",
+    }[spearman[metric]["low"] > 0, spearman[metric]["low"] > 0 or spearman[metric]["high"] < 0]
+    return (
+        f"Quantile check of {len(check['parts'])} parts of this pool, {check['n_examples']:,} examples each, measured "
+        f"here: Spearman correlation of nearness by {_NAMES.get(check['name'], check['name'])}, with 95 % intervals, "
+        f"{told}; {verdict}.",
+        spearman[metric]["low"] > 0,
     )
 
 

@@ -5,15 +5,14 @@ Numbers and tables from configs, job readings and stored results; the sentences 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from curation import results
-from curation.config import ExperimentConfig, TrainingConfig
-from curation.findings import ARMS
+from curation import design, results
+from curation.config import ExperimentConfig
+from curation.wording import in_order
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,7 +32,9 @@ class ArmPlan:
     trainings: int
 
 
-def plan(config: ExperimentConfig, n_selected: int, n_candidates: int) -> list[ArmPlan]:
+def plan(
+    config: ExperimentConfig, n_selected: int, n_candidates: int, others: Mapping[str, int] | None = None
+) -> list[ArmPlan]:
     """Return what each arm will cost, in the order in which arms are tuned.
 
     Parameters
@@ -42,25 +43,19 @@ def plan(config: ExperimentConfig, n_selected: int, n_candidates: int) -> list[A
         Arms, seeds, training.
     n_selected, n_candidates : int
         Examples of the selection, and of the pool that have features.
+    others : mapping of arm to int, optional
+        Sizes of further arms, as `curation.design.arm_sizes` takes them.
     """
     told = []
-    for arm in (a for a in ARMS if a in config.arms):
-        n = {"zero_shot": 0, "full": n_candidates}.get(arm, n_selected)
-        training = config.full_training if arm == "full" and config.full_training else config.training
-        n_steps = steps(training, n)
+    for arm, n in design.arm_sizes(config, n_selected, n_candidates, others or {}).items():
+        training = design.training_of(arm, config, n_selected)
+        n_steps = design.steps(training, n)
         seen = n_steps * min(training.batch_size, n)
         told.append(ArmPlan(arm, n, n_steps, seen, 0 if arm == "zero_shot" else len(config.seeds)))
     return told
 
 
-def steps(training: TrainingConfig, n_examples: int) -> int:
-    """Return the optimizer steps of a training on `n_examples` usable rows."""
-    if not n_examples:
-        return 0
-    return training.max_steps or round(training.epochs * math.ceil(n_examples / training.batch_size))
-
-
-_STAGE = re.compile(r"(\w+), seed (\d+): training")
+_STAGE = re.compile(r"(.+), seed (\d+): training")
 
 
 def live_curves(readings: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, float]]]:
@@ -79,7 +74,7 @@ def live_curves(readings: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[st
     curves: dict[str, list[dict[str, float]]] = {}
     for (arm, seed, step), loss in sorted(points.items()):
         curves.setdefault(arm, []).append({"seed": seed, "step": step, "loss": loss})
-    return {arm: curves[arm] for arm in (*ARMS, *sorted(curves.keys() - ARMS.keys())) if arm in curves}
+    return {arm: curves[arm] for arm in in_order(curves)}
 
 
 # ---------------------------------------------------------------------------------------------------------- answers

@@ -1,9 +1,10 @@
 """What a representation costs on this machine, a batch at a time, from trials on the actual model and rows.
 
 After one row to load the model, batches spread over the range of lengths are computed for some twenty seconds, each in
-a shard that one short row opens: a shard's first batch does more than the others. A trial is described by what costs
-(`TERMS`), and non-negative least squares gives the seconds of each term; the plan of all rows is priced by them. Left
-out: the writing of shards, which is a few percent at most.
+a shard that one short row opens: a shard's first batch does more than the others. Batches of rows cut short tell
+what a row costs beside its tokens, so that rows shorter than those at hand can be priced as well. A trial is described
+by what costs (`TERMS`), and non-negative least squares gives the seconds of each term; the plan of all rows is priced
+by them. Left out: the writing of shards, which is a few percent at most.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from curation.memory import Peak, on_gpu, resident
 from curation.progress import Progress, Silent
 
 if TYPE_CHECKING:
-    from curation.data.rows import Example
+    from curation.data.rows import Example, Message
     from curation.representations import Plan, Representation
 
 SECONDS = 20.0  # of the trials, once the model is loaded
@@ -34,6 +35,7 @@ SPREAD = 0.15  # no prediction is said to be surer than this
 # What a plan consists of, what tells most first: few trials tell few terms apart. The squares are attention's.
 TERMS = ("padded tokens", "batches", "tokens", "rows", "rows × length²", "shards")
 _TRIALS = 24
+_CUT, _CUT_ROWS = 8, 128  # rows are cut to an eighth, and so many of them are
 _WEIGHED = 128  # rows by which the size of sparse features is found
 _HEADER = 128  # bytes at the head of an .npy file
 
@@ -145,7 +147,11 @@ def calibrate(
     if not plan.shards:
         reason = plan.rejected[0][1] if plan.rejected else "there is none"
         raise DataError(f"none of {len(examples)} rows can be represented (first: {reason}); choose other rows")
-    trials = _Trials(representation, examples, plan)
+    cut = _cut(examples[:_CUT_ROWS])
+    trials = _Trials(representation, [*examples, *cut], plan)
+    short = [
+        tuple(len(examples) + i for i in batch) for shard in representation.plan(cut, role).shards for batch in shard
+    ]
     with tempfile.TemporaryDirectory() as folder, Peak() as peak:
         start, before = trials.run([]), resident()
         representation.prepare(queries)
@@ -155,7 +161,7 @@ def calibrate(
         loaded, gpu, began = resident(), on_gpu(), time.monotonic()
         every = [batch for shard in plan.shards for batch in shard]
         trials.add([every[len(every) // 2][:1]])  # as long as most; a shorter one would tell of little but overhead
-        for batches in _spread_out(every):
+        for batches in _spread_out(every, short):
             left = seconds - (time.monotonic() - began)
             if left <= 0 or len(trials.seconds) >= _TRIALS:
                 break
@@ -167,7 +173,7 @@ def calibrate(
     coefficients, spread = _fit(np.array(trials.terms), np.array(trials.seconds))
     return Rates(
         coefficients,
-        trials.terms_a_row,
+        _terms(plan.shards, trials.length) / len(examples),
         spread,
         start=loading + start,
         planning=planning,
@@ -187,7 +193,7 @@ class _Trials:
 
     def __init__(self, representation: Representation, examples: Sequence[Example], plan: Plan) -> None:
         self._representation, self._examples, self._plan = representation, examples, plan
-        self._length = cache(lambda i: representation.length(examples[i], plan.role))
+        self.length = cache(lambda i: representation.length(examples[i], plan.role))
         self.shortest = plan.shards[-1][-1][-1:]
         self.terms: list[Terms] = []
         self.seconds: list[float] = []
@@ -203,37 +209,45 @@ class _Trials:
     def add(self, batches: Sequence[Batch]) -> None:
         """Compute the batches and keep how long it took."""
         self.seconds.append(self.run(batches))
-        self._largest = max(self._largest, *(_terms([[batch]], self._length)[0] for batch in batches))
-        self.terms.append(_terms([(self.shortest, *batches)], self._length))
+        self._largest = max(self._largest, *(_terms([[batch]], self.length)[0] for batch in batches))
+        self.terms.append(_terms([(self.shortest, *batches)], self.length))
 
     def affordable(self, batches: Sequence[Batch], seconds: float) -> Sequence[Batch]:
-        """Return what of the batches can be computed in some seconds, if a token takes what it last took."""
-        tokens = self.terms[-1][0] / self.seconds[-1] * seconds
-        if _terms([batches], self._length)[0] <= tokens:
+        """Return what of the batches can be computed in some seconds, if a token takes what it took in the largest."""
+        most, took = max((terms[0], took) for terms, took in zip(self.terms, self.seconds, strict=True))
+        tokens = most / took * seconds
+        if _terms([batches], self.length)[0] <= tokens:
             return batches
-        rows = batches[0][: int(tokens / self._length(batches[0][0]))]
+        rows = batches[0][: int(tokens / self.length(batches[0][0]))]
         return [rows] if rows else []
-
-    @property
-    def terms_a_row(self) -> Terms:
-        """How often each of `TERMS` occurs a row of the plan."""
-        return _terms(self._plan.shards, self._length) / len(self._examples)
 
     @property
     def unseen(self) -> float:
         """Padded tokens of the plan's longest batch over those of the largest tried, at least 1."""
-        longest = _terms([self._plan.shards[0][:1]], self._length)[0]
+        longest = _terms([self._plan.shards[0][:1]], self.length)[0]
         return float(max(1.0, longest / self._largest))
 
 
-def _spread_out(batches: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
-    """Yield what to try: the middle batch, the longest, three in a row, then others that halve the gaps, each once."""
+def _cut(examples: Sequence[Example]) -> list[Example]:
+    """Return rows of their own with an eighth of every message."""
+
+    def short(message: Message) -> Message:
+        return dataclasses.replace(message, content=message.content[: len(message.content) // _CUT + 1])
+
+    return [dataclasses.replace(row, id=f"{row.id} cut", messages=tuple(map(short, row.messages))) for row in examples]
+
+
+def _spread_out(batches: Sequence[Batch], cut: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
+    """Yield what to try: the middle batch, the longest, three of rows cut short, three in a row, then others that halve
+    the gaps, each once."""
     n = len(batches)
     halving = [(2 * i + 1) / 2**k for k in range(2, 6) for i in range(2 ** (k - 1))]
     tried = set()
     for trial, place in enumerate([0.5, 0.0, *halving]):
-        if trial == 2 and n > 3:
-            yield batches[2 * n // 3 :][:3]
+        if trial == 2:
+            yield cut[:3]
+            if n > 3:
+                yield batches[2 * n // 3 :][:3]
         at = round(place * (n - 1))
         if at not in tried:
             tried.add(at)

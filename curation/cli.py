@@ -14,14 +14,19 @@ import threading
 import time
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from curation import design
 from curation.errors import ConfigError, CurationError, WorkspaceError
 from curation.workspace import Workspace
+
+if TYPE_CHECKING:
+    from curation.config import RunConfig
+    from curation.cost import Cost
 
 app = typer.Typer(help="Winnow: find the few hundred examples that teach a model a task.", no_args_is_help=True)
 jobs_app = typer.Typer(help="See, cancel, resume and reorder jobs.", invoke_without_command=True)
@@ -78,7 +83,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Do all that a config asks for, reusing what is there, and export the selection."""
-    from curation import export, pipeline, report
+    from curation import export, findings, pipeline, report
     from curation.config import read_config
 
     ws = _open(workspace)
@@ -92,7 +97,28 @@ def run(
     result |= {"export": str(folder), "report": str(card), "n_selected": len(made["subset"])}
     if made["result"]:
         result["arms"] = {arm: told["metrics"] for arm, told in made["result"]["arms"].items()}
+        result["warnings"] = findings.warnings(made["result"])
+        for warning in result["warnings"]:
+            stderr.print(f"warning: {warning}", highlight=False, markup=False)
+    if made["quantiles"]:
+        result["quantiles"] = made["quantiles"]["spearman"]
     _finish(as_json, result, folder)
+
+
+@app.command(name="next")
+def next_round(
+    config: Annotated[Path, typer.Argument(help="A JSON config whose experiment has a dev_share.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write.")] = Path("next-queries.jsonl"),
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the next round's query set: the present one, and what the tuned model got wrong on the dev split."""
+    from curation import pipeline
+    from curation.config import read_config
+
+    text, n_new = pipeline.next_queries(_open(workspace), read_config(config), Lines())
+    out.write_text(text, "utf-8")
+    _finish(as_json, {"queries": str(out), "n_new": n_new}, out)
 
 
 @app.command()
@@ -101,7 +127,7 @@ def cost(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Foretell what computing a config's representation takes: time, memory, disk, by a trial on this machine."""
+    """Foretell what a config takes, its experiment included: time, memory, disk, by trials on this machine."""
     from curation import cost as costs
     from curation import pipeline
     from curation.config import read_config
@@ -117,18 +143,53 @@ def cost(
         draw_map=False,
         progress=Lines(),
     )
+    further = _foretell_experiment(ws, asked)
     if as_json:
-        print(json.dumps(told.to_dict()))
+        print(json.dumps(told.to_dict() | ({"experiment": further.to_dict()} if further else {})))
         return
+    _show_cost(told, "rows")
+    if further is not None and asked.experiment is not None:
+        price = asked.experiment.price_per_hour * further.seconds / 3600
+        _show_cost(further, "trainings", f"{price:,.2f}" if price else "")
+
+
+def _foretell_experiment(ws: Workspace, asked: RunConfig) -> Cost | None:
+    """What the experiment of a config takes; any rows stand for those that will be selected."""
+    from curation import forecast, pipeline, subset_files
+
+    if asked.experiment is None or asked.model is None:
+        return None
+    keys = {role: pipeline.load(ws, data, role) for role, data in (("pool", asked.pool), ("query", asked.queries))}
+    tests = pipeline.load(ws, asked.tests, "test") if asked.tests else None
+    ids = tuple(ws.ids(keys["pool"]))
+    n = asked.selection.budget.examples
+    if n is None:
+        lengths = pipeline.tokens(ws, keys["pool"], asked.model)
+        n = round((asked.selection.budget.tokens or 0) / lengths.mean())
+    sizes = {b: ids[:b] for b in (n, *asked.experiment.budgets)}
+    names = [*(arm for arm in asked.experiment.arms if arm == "selected"), *asked.experiment.selections]
+    others = {design.arm_name(name, b, n): rows for name in names for b, rows in sizes.items()}
+    others.pop("selected", None)
+    for name, path in asked.experiment.subsets.items():
+        rows = subset_files.read(ws, Path(path), keys["pool"])
+        others[design.arm_name(name, len(rows), n)] = rows
+    inputs = design.Inputs(asked.model, keys["pool"], keys["query"], tests, ids, sizes[n], others, ids)
+    return forecast.estimate(ws, inputs, asked.experiment, Lines())
+
+
+def _show_cost(told: Cost, what: str, price: str = "") -> None:
+    """Print a cost as a table; `what` it counts."""
     table = Table(box=None, show_header=False)
     for stage, seconds in told.parts.items():
         table.add_row(stage, f"{seconds:,.0f} s")
     table.add_row("in all", f"{told.seconds:,.0f} s, between {told.low:,.0f} and {told.high:,.0f}")
+    if price:
+        table.add_row("price", price)
     table.add_row("memory", f"{told.memory / 1e9:.2f} GB")
     if told.gpu_memory:
         table.add_row("GPU memory", f"{told.gpu_memory / 1e9:.2f} GB")
     table.add_row("disk", f"{told.disk / 1e6:,.1f} MB")
-    table.add_row("rows", f"{told.rows:,} to compute, {told.reused:,} stored already")
+    table.add_row(what, f"{told.rows:,} to compute, {told.reused:,} stored already")
     table.add_row("how", told.how)
     for warning in told.warnings:
         table.add_row("warning", warning)

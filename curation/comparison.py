@@ -49,10 +49,12 @@ def store_selection(ws: Workspace, view: View) -> str:
 
 
 def save_selection(ws: Workspace, view: View, name: str, author: str = "") -> SavedSelection:
-    """Keep a view's picks under a name, as its next version; return what was saved."""
-    key, config = store_selection(ws, view), view.selection.to_dict()
-    parent = next((f"{s.name} v{s.version}" for s in ws.selections(view.project_id)), "")
-    return ws.save_selection(view.project_id, name, config, key, parent=parent, author=author)
+    """Keep a view's picks under a name, as its next version, made from the one last opened or saved; return it."""
+    project, key = view.project_id, store_selection(ws, view)
+    parent = settings(ws, project).opened
+    saved = ws.save_selection(project, name, view.selection.to_dict(), key, parent=parent, author=author)
+    change(ws, project, opened=f"{saved.name} v{saved.version}")
+    return saved
 
 
 def restore(ws: Workspace, saved: SavedSelection, author: str = "") -> tuple[str, SelectionConfig]:
@@ -80,7 +82,7 @@ def restore(ws: Workspace, saved: SavedSelection, author: str = "") -> tuple[str
     if lines:
         ws.decide(project, lines)
     plain = dataclasses.replace(selection, pinned=(), banned=(), notes={})
-    change(ws, project, active=key, selection=plain)
+    change(ws, project, active=key, selection=plain, opened=name)
     return key, plain
 
 

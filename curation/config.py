@@ -260,6 +260,7 @@ class SelectionConfig(Options):
         None, "Least similarity to the nearest query that an example must have; empty means any."
     )
     minimum_score: float | None = option(None, "Least score that an example must have; empty means any.")
+    scorer: str = option("length", "Whose score that is: length counts the characters of an example's answers.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -278,17 +279,59 @@ class EvaluationConfig(Options):
     batch_size: int = option(32, "Examples judged at once.", low=1)
 
 
+ARMS = ("zero_shot", "random", "off_task", "selected", "full")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantileConfig(Options):
+    """Whether nearness to the queries predicts anything here: tune on subsets from near to far, and see."""
+
+    bins: int = option(10, "Parts into which the pool is cut, from the nearest to the farthest.", low=4, high=100)
+    examples: int = option(500, "Examples of each part that are tuned on: its nearest ones.", low=1)
+    seeds: tuple[int, ...] = option((0,), "One training a seed and part.", low=0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExperimentConfig(Options):
     """Which arms are tuned and judged, how often."""
 
-    arms: tuple[str, ...] = option(
-        ("zero_shot", "random", "selected"), "Arms.", choices=("zero_shot", "random", "selected", "full")
+    arms: tuple[str, ...] = option(("zero_shot", "random", "selected"), "Arms.", choices=ARMS)
+    selections: dict[str, Any] = option(
+        {}, "Name → a further selection that is an arm: what differs from the main one, or the key of a saved one."
+    )
+    subsets: dict[str, str] = option({}, "Name → a file of your own (JSON lines of row ids, or rows) that is an arm.")
+    budgets: tuple[int, ...] = option(
+        (), "Further sizes, in examples, at which selections and random picks are tuned.", low=1
+    )
+    equal: str = option(
+        "passes",
+        "What all arms have alike: passes over their own rows, optimizer steps, or (random arms) the rows' tokens.",
+        choices=("passes", "steps", "tokens"),
     )
     seeds: tuple[int, ...] = option((0,), "One training a seed and arm.", low=0)
     training: TrainingConfig = option(TrainingConfig(), "How every arm is tuned.")
     full_training: TrainingConfig | None = option(None, "How the full pool is tuned, where that differs.")
     evaluation: EvaluationConfig = option(EvaluationConfig(), "How every arm is judged.")
+    dev_share: float = option(
+        0.0, "Share of the test rows set aside to judge epochs on, in place of the queries.", low=0.0, high=0.9
+    )
+    exclude_overlap: bool = option(False, "Judge on no test row whose prompt stands in the query set or the pool.")
+    price_per_hour: float = option(0.0, "Price of an hour of this machine, in your currency.", low=0.0)
+    quantiles: QuantileConfig | None = option(None, "Check whether nearness predicts loss and metrics here.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = [*self.selections.items(), *self.subsets.items()]
+        for name, asked in given:
+            if name in ARMS or not name.strip() or "@" in name or [n for n, _ in given].count(name) > 1:
+                raise ConfigError(
+                    f"an arm is named {name!r}, expected a name of its own without @, other than {', '.join(ARMS)}"
+                )
+            if not isinstance(asked, str if name in self.subsets else dict):
+                raise ConfigError(
+                    f"the arm {name!r} is {asked!r}, expected the path of a file under `subsets`, or an object of "
+                    "options under `selections`"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,6 +362,7 @@ class ProjectSettings(Options):
     selection: SelectionConfig = option(
         SelectionConfig(), "Selector and budget; pins and bans come from the overrides."
     )
+    opened: str = option("", "Name and version of the saved selection that the present one comes from.")
     experiment: ExperimentConfig = option(ExperimentConfig(), "Fine-tuning and evaluation.")
     demo: bool = option(False, "The project that comes with Winnow.")
 
@@ -358,6 +402,9 @@ def _absolute(data: Any, folder: Path) -> Any:
         entry = data.get(name)
         if isinstance(entry, dict) and isinstance(entry.get("path"), str) and not entry.get("hub"):
             entry["path"] = str((folder / entry["path"]).resolve())
+    design = data.get("experiment")
+    if isinstance(design, dict) and isinstance(subsets := design.get("subsets"), dict):
+        design["subsets"] = {k: str((folder / v).resolve()) if isinstance(v, str) else v for k, v in subsets.items()}
     model = data.get("model")
     if isinstance(model, dict) and isinstance(model.get("name"), str) and (folder / model["name"]).is_dir():
         model["name"] = str((folder / model["name"]).resolve())

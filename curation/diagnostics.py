@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.similarity import TILE_BYTES, Features
+from curation.similarity import Features
 
 Similarity = npt.NDArray[np.floating]  # (n_queries, n_pool)
 Indices = npt.NDArray[np.int64] | Sequence[int]
@@ -24,7 +24,6 @@ Indices = npt.NDArray[np.int64] | Sequence[int]
 _DRAWS = 5  # random subsets that the comparison is averaged over
 _MANY = 2_000  # picks from which one random subset has to do
 _REPEAT = 1e-3  # two picks repeat each other if their similarities differ by less than this share of their size
-_NARROW = 512
 
 
 def coverage(similarity: Similarity, indices: Indices) -> npt.NDArray[np.float64]:
@@ -35,9 +34,7 @@ def coverage(similarity: Similarity, indices: Indices) -> npt.NDArray[np.float64
     return best
 
 
-def covered(
-    similarity: Similarity, indices: Indices, eligible: npt.NDArray[np.int64], *, seed: int = 0
-) -> dict[str, list[float]]:
+def covered(similarity: Similarity, indices: Indices, eligible: npt.NDArray[np.int64]) -> dict[str, list[float]]:
     """Return each query's similarity to its nearest pick, to that of a random subset, and to the nearest eligible row.
 
     Returns
@@ -45,11 +42,9 @@ def covered(
     dict
         ``value``, ``random`` (mean over seeded draws) and ``bound`` → one number a query.
     """
-    rng = np.random.default_rng(seed)
-    drawn = [coverage(similarity, eligible[rng.permutation(len(eligible))[: len(indices)]]) for _ in range(_DRAWS)]
     told = {
         "value": coverage(similarity, indices),
-        "random": np.mean(drawn, axis=0),
+        "random": np.mean([coverage(similarity, rows) for rows in drawn(eligible, len(indices))], axis=0),
         "bound": coverage(similarity, eligible),
     }
     return {name: values.tolist() for name, values in told.items()}
@@ -62,9 +57,16 @@ def distance(similarity: Similarity, indices: Indices) -> float:
 
 def random_distance(similarity: Similarity, n_picks: int, *, seed: int = 0, draws: int = _DRAWS) -> float:
     """Return what `distance` is for random subsets of `n_picks`, mean over seeded draws."""
+    subsets = drawn(np.arange(similarity.shape[1]), n_picks, draws, seed)
+    return float(np.mean([distance(similarity, rows) for rows in subsets]))
+
+
+def drawn(
+    eligible: npt.NDArray[np.int64], n_picks: int, draws: int = _DRAWS, seed: int = 0
+) -> list[npt.NDArray[np.int64]]:
+    """Return seeded random subsets of `n_picks` of the eligible candidates."""
     rng = np.random.default_rng(seed)
-    n_pool = similarity.shape[1]
-    return float(np.mean([distance(similarity, rng.permutation(n_pool)[:n_picks]) for _ in range(draws)]))
+    return [eligible[rng.permutation(len(eligible))[:n_picks]] for _ in range(draws)]
 
 
 def uncovered(similarity: Similarity, indices: Indices) -> list[int]:
@@ -87,49 +89,8 @@ def _log_choose(left: int, n: int, whole: int) -> float:
     return math.lgamma(left + 1) - math.lgamma(left - n + 1) - math.lgamma(whole + 1) + math.lgamma(whole - n + 1)
 
 
-def twins(pool: Features, *, threshold: float = 0.95, seed: int = 0) -> npt.NDArray[np.int64]:
-    """Group candidates that the representation finds nearly the same.
-
-    Parameters
-    ----------
-    pool : Features
-        Features of n_pool candidates; wide dense ones are projected to 512 dimensions by a seeded Gaussian matrix,
-        which changes a distance by some 3 %.
-    threshold : float
-        Cosine from which two candidates are twins; twins of twins are one group.
-    seed : int
-        Seed of the projection.
-
-    Returns
-    -------
-    int64 array (n_pool,)
-        The lowest index in each candidate's group; its own where it stands alone.
-    """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    values: Any = pool.values if pool.is_sparse else pool.narrowed(_NARROW, seed=seed)
-    n_pool = len(pool.ids)
-    squares = values.multiply(values) if pool.is_sparse else values**2
-    norm = np.sqrt(np.asarray(squares.sum(axis=1)).ravel())  # (n_pool,)
-    pairs = []
-    together = max(1, TILE_BYTES // (4 * n_pool))
-    for start in range(0, n_pool, together):
-        block = slice(start, start + together)
-        products = values[block] @ values.T  # (block, n_pool)
-        products = products.toarray() if pool.is_sparse else products
-        left, right = np.nonzero(products > threshold * norm[block, None] * norm[None, :])
-        pairs.append(np.stack([left + start, right]))
-    left, right = np.concatenate(pairs, axis=1)
-    graph = coo_matrix((np.ones(len(left)), (left, right)), shape=(n_pool, n_pool))
-    _, group = connected_components(graph, directed=False)
-    _, first = np.unique(group, return_index=True)
-    lowest: npt.NDArray[np.int64] = first[group].astype(np.int64)
-    return lowest
-
-
 def redundancy(groups: npt.NDArray[np.int64], indices: Indices) -> float:
-    """Share of the picks whose group (as `twins` gives it) holds another pick."""
+    """Share of the picks whose group (as `neighbours.groups` gives it) holds another pick."""
     if len(indices) == 0:
         return 0.0
     _, group, count = np.unique(groups[np.asarray(indices)], return_inverse=True, return_counts=True)
@@ -157,7 +118,6 @@ def summary(
     *,
     groups: npt.NDArray[np.int64] | None = None,
     seen: npt.NDArray[np.int64] | None = None,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """Return what a selection's header line says, as plain JSON.
 
@@ -168,12 +128,10 @@ def summary(
     indices : int array
         The subset.
     groups : int64 array (n_pool,), optional
-        Near-duplicates as `twins` finds them; without it only exact repeats count as redundant.
+        Near-duplicates as `neighbours.groups` finds them; without it only exact repeats count as redundant.
     seen : int64 array, optional
         The candidates whose similarity is known, where a first stage left others out: what random subsets are drawn
         from, which makes them look nearer than those of the whole pool.
-    seed : int
-        Seed of the random subsets compared with.
 
     Returns
     -------
@@ -183,7 +141,7 @@ def summary(
     known = similarity if seen is None else similarity[:, seen]
     return {
         "distance": distance(similarity, indices),
-        "random_distance": random_distance(known, len(indices), seed=seed),
+        "random_distance": random_distance(known, len(indices)),
         "uncovered": uncovered(similarity, indices),
         "redundancy": _repeats(similarity, indices) if groups is None else redundancy(groups, indices),
     }
@@ -248,7 +206,6 @@ def distances(
     *,
     eligible: npt.NDArray[np.int64],
     discrepancy: Callable[[Any], float] | None = None,
-    seed: int = 0,
 ) -> dict[str, dict[str, float | None]]:
     """Return every distance between subset and query set, beside a random subset's and a bound, as plain JSON.
 
@@ -262,8 +219,6 @@ def distances(
         The candidates that could have been picked: what random subsets and bounds are of.
     discrepancy : callable, optional
         Gives the MMD of some candidates to the queries.
-    seed : int
-        Seed of the random subsets.
 
     Returns
     -------
@@ -272,8 +227,7 @@ def distances(
         draws) and ``bound`` (no subset of that size is nearer; None where none is cheap).
     """
     n_picks = len(indices)
-    rng = np.random.default_rng(seed)
-    draws = [eligible[rng.permutation(len(eligible))[:n_picks]] for _ in range(_DRAWS if n_picks <= _MANY else 1)]
+    draws = drawn(eligible, n_picks, _DRAWS if n_picks <= _MANY else 1)
     told: dict[str, dict[str, float | None]] = {
         "mean_nearest": {
             "value": distance(similarity, indices),

@@ -1,24 +1,24 @@
 """Arms × seeds: tune the base model on each arm's subset, judge every one the same way, put error bars on it.
 
-An arm is the selection, a random subset of the same budget, the whole pool, or the base model as it is (zero-shot,
-always worth having: on modern bases 500 examples often hurt). Every tuned arm starts from the same weights with the
-same options and the same number of epochs; random arms draw another subset for each seed. Tuned models and their
-judgements are artefacts of their own, so a stopped experiment goes on with the arm at which it stopped.
+An arm (`design`) is a selection, a random or off-task subset of the same size, a subset file, the whole pool, or the
+base model as it is (zero-shot, always worth having: on modern bases 500 examples often hurt). Every tuned arm starts
+from the same weights with the same options. Tuned models and their judgements are artefacts of their own, so a stopped
+experiment goes on with the arm at which it stopped.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import time
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from curation.config import EvaluationConfig, ExperimentConfig, ModelConfig, TrainingConfig
-from curation.errors import EvaluationError, SelectionError
+from curation.budgets import knees
+from curation.config import EvaluationConfig, ExperimentConfig, TrainingConfig
+from curation.design import ZERO_SHOT, Inputs, arm_ids, arm_sizes, base_of, training_of
+from curation.errors import EvaluationError, SelectionError, TrainingError
+from curation.held_out import hold_out
 from curation.progress import Part, Progress, Silent
 from curation.workspace import Workspace, content_key
 
@@ -26,24 +26,9 @@ if TYPE_CHECKING:
     from curation.data.rows import Example
     from curation.evaluation import Evaluation
 
-VERSION = 1
-ZERO_SHOT = "zero_shot"
+__all__ = ["ZERO_SHOT", "Inputs", "arm_ids", "experiment", "judge", "tune"]
 
-
-@dataclass(frozen=True)
-class Inputs:
-    """What an experiment compares on: the base model, what may be picked, what was picked, what judges.
-
-    `candidates` are the ids that any arm may draw from (rows without features are left out of every arm alike),
-    `selected` the ids of the selection under test.
-    """
-
-    model: ModelConfig
-    pool: str
-    queries: str
-    tests: str | None
-    candidates: tuple[str, ...]
-    selected: tuple[str, ...]
+VERSION = 2
 
 
 def experiment(
@@ -51,29 +36,35 @@ def experiment(
 ) -> tuple[str, dict[str, Any]]:
     """Tune and judge every arm; return the result's key and the result.
 
+    An arm whose training diverges with a seed is judged by its other seeds; the others go on.
+
     Returns
     -------
     key : str
         The artefact ``experiment/<key>`` with ``result.json``.
     result : dict
-        ``arms`` (name → number of examples, tokens, seconds, metrics with mean, low, high and the value of each
-        seed), ``differences`` (arm → metric → against random and zero-shot), ``curves`` (arm → points of the loss
-        curve), ``evaluations`` (arm → seed → key), ``n_test``, ``n_query``, ``config``.
+        ``arms`` (name → number of examples, tokens, what it took, metrics with mean, low, high and the value of each
+        seed), ``differences`` (arm → metric → against the random arm of its size and zero-shot, corrected for the
+        number of arms), ``knees`` (see `curation.budgets`), ``curves`` (arm → points of the loss curve),
+        ``evaluations`` (arm → seed → key), ``failed`` (arm → seed → why), ``unanswered`` (arm → empty and all
+        answers), ``overlap`` (see `held_out`), ``n_test``, ``n_query``, ``n_dev``, ``config``.
 
     Raises
     ------
     EvaluationError
-        If a metric needs a test set and there is none.
+        If a metric needs a test set or a field that is not there, or no test row is left to judge by.
     SelectionError
-        If the selection is empty.
+        If the selection is empty, or an arm can't draw as many rows as it is to.
+    TrainingError
+        If training fails, or diverged in every arm.
     """
     from curation.models import fingerprint
 
     progress = progress or Silent()
-    metrics = _metrics(config.evaluation, inputs.tests)
-    asked = dataclasses.replace(config.evaluation, metrics=metrics)
     if "selected" in config.arms and not inputs.selected:
         raise SelectionError("the selection is empty, expected at least one example; raise the budget and start again")
+    inputs, overlap = hold_out(ws, inputs, config, progress)
+    asked = dataclasses.replace(config.evaluation, metrics=measurable(config.evaluation, inputs.tests))
     weights = fingerprint(inputs.model.name, inputs.model.revision)
     model = {k: v for k, v in inputs.model.to_dict().items() if k not in ("name", "revision", "device")}
     key = content_key(
@@ -81,46 +72,31 @@ def experiment(
         version=VERSION,
         weights=weights,
         model=model,
-        config=config.to_dict(),
+        config={k: v for k, v in config.to_dict().items() if k not in ("price_per_hour", "quantiles")},
         **{k: v for k, v in dataclasses.asdict(inputs).items() if k != "model"},
     )
     if (folder := ws.find("experiment", key)) is not None:
         return key, json.loads((folder / "result.json").read_text())
-    arms: dict[str, dict[str, Any]] = {}
-    evaluations: dict[str, dict[str, str]] = {}
-    curves: dict[str, list[dict[str, float]]] = {}
-    judged: dict[str, list[Evaluation]] = {}
-    for arm in sorted(config.arms, key=list(_ARM_ORDER).index):
-        started = time.monotonic()
-        arms[arm] = {"n_examples": 0, "tokens": 0}
-        judged[arm], evaluations[arm], curves[arm] = [], {}, []
-        for seed in config.seeds[:1] if arm == ZERO_SHOT else config.seeds:
-            ids = arm_ids(arm, inputs, seed)
-            training = config.full_training if arm == "full" and config.full_training else config.training
-            adapter = None
-            if arm != ZERO_SHOT:
-                adapter = tune(ws, inputs, ids, training, seed, title=f"{arm}, seed {seed}", progress=progress)
-                told = json.loads((adapter / "result.json").read_text())
-                arms[arm] = {"n_examples": len(ids), "tokens": told["tokens"], "rejected": len(told["rejected"])}
-                lines = (adapter / "log.jsonl").read_text().splitlines()
-                curves[arm] += [{**json.loads(line), "seed": seed} for line in lines]
-            evaluation_key, evaluation = judge(
-                ws, inputs, adapter, asked, title=f"{arm}, seed {seed}", progress=progress
-            )
-            evaluations[arm][str(seed)] = evaluation_key
-            judged[arm].append(evaluation)
-        arms[arm]["seconds"] = round(time.monotonic() - started, 1)
+    check(ws, inputs, asked)
+    tried = _run(ws, inputs, config, asked, progress)
+    n_tests = ws.count(inputs.tests) if inputs.tests else 0
     result: dict[str, Any] = {
-        "arms": {arm: {**arms[arm], "metrics": metrics} for arm, metrics in _summaries(judged).items()},
-        "differences": _differences(judged),
-        "curves": curves,
-        "evaluations": evaluations,
+        "arms": {arm: {**tried.arms[arm], "metrics": told} for arm, told in summaries(tried.judged).items()},
+        "differences": differences(tried.judged),
+        "knees": knees(tried.judged, len(inputs.selected)),
+        "curves": tried.curves,
+        "evaluations": tried.evaluations,
+        "failed": tried.failed,
+        "unanswered": _unanswered(tried.judged),
+        "overlap": overlap,
         "n_query": ws.count(inputs.queries),
-        "n_test": ws.count(inputs.tests) if inputs.tests else 0,
-        "metrics": list(metrics),
+        "n_test": n_tests - len(inputs.left_out),
+        "n_dev": len(inputs.dev),
+        "metrics": list(asked.metrics),
         "selected": list(inputs.selected),
         "queries": inputs.queries,
         "tests": inputs.tests,
+        "left_out": list(inputs.left_out),
         "model": inputs.model.to_dict(),
         "seeds": list(config.seeds),
         "config": config.to_dict(),
@@ -130,17 +106,79 @@ def experiment(
     return key, result
 
 
-_ARM_ORDER = (ZERO_SHOT, "random", "selected", "full")
+@dataclasses.dataclass
+class _Tried:
+    """What came of the arms so far, each by its name."""
+
+    arms: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    judged: dict[str, list[Evaluation]] = dataclasses.field(default_factory=dict)
+    evaluations: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    curves: dict[str, list[dict[str, float]]] = dataclasses.field(default_factory=dict)
+    failed: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
 
 
-def arm_ids(arm: str, inputs: Inputs, seed: int) -> tuple[str, ...]:
-    """Return the ids that `arm` is tuned on; the random arm draws as many as were selected, anew for each seed."""
-    if arm == "selected":
-        return inputs.selected
-    if arm == "random":
-        drawn = np.random.default_rng(seed).choice(len(inputs.candidates), size=len(inputs.selected), replace=False)
-        return tuple(inputs.candidates[i] for i in drawn)
-    return inputs.candidates if arm == "full" else ()
+def trainings(
+    ws: Workspace, inputs: Inputs, config: ExperimentConfig
+) -> Iterator[tuple[str, int, tuple[str, ...], TrainingConfig]]:
+    """Yield arm, seed, ids and options of each training in its turn; zero-shot once, with no ids."""
+    tokens = lengths(ws, inputs) if config.equal == "tokens" else None
+    sizes = {arm: len(ids) for arm, ids in inputs.others.items()}
+    for arm in arm_sizes(config, len(inputs.selected), len(inputs.candidates), sizes):
+        for seed in config.seeds[:1] if arm == ZERO_SHOT else config.seeds:
+            ids = arm_ids(arm, inputs, seed, tokens)
+            yield arm, seed, ids, training_of(arm, config, len(inputs.selected))
+
+
+def _run(
+    ws: Workspace, inputs: Inputs, config: ExperimentConfig, asked: EvaluationConfig, progress: Progress
+) -> _Tried:
+    """Tune and judge all arms and seeds."""
+    from curation.training import DivergedError
+
+    tried = _Tried()
+    error: TrainingError | None = None
+    for arm, seed, ids, training in trainings(ws, inputs, config):
+        told = tried.arms.setdefault(arm, {"n_examples": 0, "tokens": 0, "seen": 0, "seconds": 0.0})
+        adapter, title = None, f"{arm}, seed {seed}"
+        if arm != ZERO_SHOT:
+            try:
+                adapter = tune(ws, inputs, ids, training, seed, title=title, progress=progress)
+            except DivergedError as failed:
+                progress.log(f"{title}: {failed}")
+                tried.failed.setdefault(arm, {})[str(seed)] = str(failed)
+                error = failed
+                continue
+            tried.curves.setdefault(arm, []).extend(_measure(told, adapter, len(ids), seed))
+        key, evaluation = judge(ws, inputs, adapter, asked, title=title, progress=progress)
+        told["seconds"] = round(told["seconds"] + evaluation.seconds, 1)
+        tried.evaluations.setdefault(arm, {})[str(seed)] = key
+        tried.judged.setdefault(arm, []).append(evaluation)
+    if error is not None and not tried.judged.keys() - {ZERO_SHOT}:
+        raise error
+    return tried
+
+
+def _measure(told: dict[str, Any], adapter: Path, n_examples: int, seed: int) -> list[dict[str, float]]:
+    """Add what one training took to an arm's account, and return its loss curve."""
+    trained = json.loads((adapter / "result.json").read_text())
+    points = [json.loads(line) for line in (adapter / "log.jsonl").read_text().splitlines()]
+    measured = adapter / "measured.json"
+    held = json.loads(measured.read_text()) if measured.is_file() else {}
+    told |= {"n_examples": n_examples, "tokens": trained["tokens"], "rejected": len(trained["rejected"])}
+    told["seen"] += sum(point["tokens"] for point in points)
+    told["seconds"] += trained["seconds"]
+    told["disk"] = told.get("disk", 0) + sum(p.stat().st_size for p in adapter.rglob("*") if p.is_file())
+    for name, most in held.items():
+        told[name] = max(told.get(name, 0), most)
+    return [{**point, "seed": seed} for point in points]
+
+
+def lengths(ws: Workspace, inputs: Inputs) -> dict[str, int]:
+    """Return id → tokens of every pool row."""
+    from curation.representing import tokens
+
+    counted = tokens(ws, inputs.pool, inputs.model).tolist()
+    return dict(zip(ws.ids(inputs.pool), counted, strict=True))
 
 
 def tune(
@@ -153,12 +191,36 @@ def tune(
     title: str,
     progress: Progress,
 ) -> Path:
-    """Fine-tune the base model on the rows `ids` and return the artefact's folder; made once, resumed if stopped."""
+    """Fine-tune the base model on the rows `ids` and return the artefact's folder; made once, resumed if stopped.
+
+    Epochs are judged, where `training` asks for it, on the dev split if there is one, else on the query set.
+    """
+    from curation import training as trainer
+    from curation.memory import Peak
+
+    model, key = inputs.model, arm_key(inputs, ids, training, seed)
+
+    def make(part: Path) -> None:
+        progress.log(f"tuning {title} on {len(ids)} examples")
+        rows = ws.rows(inputs.pool, ids)
+        told = Part(progress, title)
+        with Peak() as peak:
+            trainer.fine_tune(model, rows, training, part, seed=seed, queries=_judging(ws, inputs), progress=told)
+        (part / "measured.json").write_text(json.dumps({"memory": peak.host, "gpu_memory": peak.gpu}))
+
+    return ws.produce("arm", key, make, {"title": title, "seed": seed, **training.to_dict()}, resumable=True)
+
+
+def arm_key(inputs: Inputs, ids: tuple[str, ...], training: TrainingConfig, seed: int) -> str:
+    """Return the key of the base model tuned on the rows `ids`."""
     from curation import training as trainer
     from curation.models import fingerprint
 
     model = inputs.model
-    key = content_key(
+    stopping: dict[str, Any] = {"queries": None}
+    if training.early_stopping:
+        stopping = {"queries": inputs.queries, "dev": inputs.dev, "patience": trainer.PATIENCE}
+    return content_key(
         "arm",
         version=trainer.VERSION,
         weights=fingerprint(model.name, model.revision),
@@ -167,16 +229,15 @@ def tune(
         ids=ids,
         training=training.to_dict(),
         seed=seed,
-        queries=inputs.queries if training.early_stopping else None,
+        **stopping,
     )
 
-    def make(part: Path) -> None:
-        progress.log(f"tuning {title} on {len(ids)} examples")
-        rows = ws.rows(inputs.pool, ids)
-        queries = ws.examples(inputs.queries) if training.early_stopping else []
-        trainer.fine_tune(model, rows, training, part, seed=seed, queries=queries, progress=Part(progress, title))
 
-    return ws.produce("arm", key, make, {"title": title, "seed": seed, **training.to_dict()}, resumable=True)
+def _judging(ws: Workspace, inputs: Inputs) -> list[Example]:
+    """Rows that epochs are judged on; never those that judge arms."""
+    if inputs.dev and inputs.tests:
+        return ws.rows(inputs.tests, inputs.dev)
+    return ws.examples(inputs.queries)
 
 
 def judge(
@@ -190,26 +251,12 @@ def judge(
 ) -> tuple[str, Evaluation]:
     """Judge a tuned arm (None: the base model) on the query and test sets; return its key and the judgement."""
     from curation import evaluation
-    from curation.models import fingerprint
 
-    model = inputs.model
-    key = content_key(
-        "evaluation",
-        version=evaluation.VERSION,
-        weights=fingerprint(inputs.model.name, inputs.model.revision),
-        dtype=model.dtype,
-        max_length=model.max_length,
-        arm=arm.name if arm else None,
-        queries=inputs.queries,
-        tests=inputs.tests,
-        metrics=config.metrics,
-        max_new_tokens=config.max_new_tokens,
-    )
+    model, key = inputs.model, evaluation_key(inputs, arm.name if arm else None, config)
 
     def make(part: Path) -> None:
         progress.log(f"judging {title}")
-        queries = ws.examples(inputs.queries)
-        tests: list[Example] = ws.examples(inputs.tests) if inputs.tests else []
+        queries, tests = ws.examples(inputs.queries), test_rows(ws, inputs)
         told = Part(progress, title)
         judged = evaluation.evaluate(model, arm / "model" if arm else None, queries, tests, config, progress=told)
         (part / "evaluation.json").write_text(json.dumps(judged.to_dict(), ensure_ascii=False, sort_keys=True))
@@ -218,7 +265,42 @@ def judge(
     return key, evaluation.Evaluation.from_dict(json.loads((folder / "evaluation.json").read_text()))
 
 
-def _metrics(config: EvaluationConfig, tests: str | None) -> tuple[str, ...]:
+def evaluation_key(inputs: Inputs, arm: str | None, config: EvaluationConfig) -> str:
+    """Return the key of the judgement of the tuned arm with the key `arm` (None: the base model)."""
+    from curation import evaluation
+    from curation.models import fingerprint
+
+    model = inputs.model
+    further: dict[str, Any] = {"options": config.options, "left_out": inputs.left_out}
+    return content_key(
+        "evaluation",
+        version=evaluation.VERSION,
+        weights=fingerprint(model.name, model.revision),
+        dtype=model.dtype,
+        max_length=model.max_length,
+        arm=arm,
+        queries=inputs.queries,
+        tests=inputs.tests,
+        metrics=config.metrics,
+        max_new_tokens=config.max_new_tokens,
+        **{name: value for name, value in further.items() if value},
+    )
+
+
+def test_rows(ws: Workspace, inputs: Inputs) -> list[Example]:
+    """Return the test rows that judge arms."""
+    left_out = set(inputs.left_out)
+    return [e for e in ws.iter_examples(inputs.tests) if e.id not in left_out] if inputs.tests else []
+
+
+def check(ws: Workspace, inputs: Inputs, config: EvaluationConfig) -> None:
+    """Raise EvaluationError if a metric can't be measured on these rows; nothing is loaded or tuned for it."""
+    from curation import evaluation
+
+    evaluation.check(config, ws.examples(inputs.queries), test_rows(ws, inputs))
+
+
+def measurable(config: EvaluationConfig, tests: str | None) -> tuple[str, ...]:
     """Return the metrics that can be judged; without a test set only those on the queries."""
     from curation import evaluation
 
@@ -230,7 +312,16 @@ def _metrics(config: EvaluationConfig, tests: str | None) -> tuple[str, ...]:
     return kept
 
 
-def _summaries(judged: dict[str, list[Evaluation]]) -> dict[str, dict[str, dict[str, Any]]]:
+def _unanswered(judged: dict[str, list[Evaluation]]) -> dict[str, list[int]]:
+    """Arm → how many answers are empty, and of how many, over all seeds."""
+    told = {}
+    for arm, evaluations in judged.items():
+        answers = [answer for e in evaluations for answer in e.answers]
+        told[arm] = [sum(not answer.strip() for answer in answers), len(answers)]
+    return told
+
+
+def summaries(judged: dict[str, list[Evaluation]]) -> dict[str, dict[str, dict[str, Any]]]:
     """Arm → metric → mean and 95 % interval over seeds and examples, and the mean of each seed."""
     from curation.evaluation import statistics
 
@@ -243,16 +334,29 @@ def _summaries(judged: dict[str, list[Evaluation]]) -> dict[str, dict[str, dict[
     }
 
 
-def _differences(judged: dict[str, list[Evaluation]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Arm → metric → difference from random and from zero-shot, paired by example."""
-    from curation.evaluation import statistics
+def differences(judged: dict[str, list[Evaluation]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Arm → metric → difference from random of its size and from zero-shot, paired by example.
+
+    Those from one kind of baseline are a family, corrected for its size (Holm).
+    """
+    from curation.evaluation import METRICS, statistics
 
     told: dict[str, dict[str, dict[str, Any]]] = {}
-    for arm, evaluations in judged.items():
-        for other in ("random", ZERO_SHOT):
-            if arm in (other, ZERO_SHOT) or other not in judged:
-                continue
-            for metric, found in statistics.compare(evaluations, judged[other]).items():
-                row = {**found.to_dict(), "distinguishable": found.distinguishable}
+    for other in ("random", ZERO_SHOT):
+        found = {
+            arm: statistics.compare(evaluations, judged[baseline])
+            for arm, evaluations in judged.items()
+            if (baseline := _baseline(arm, other)) in judged and base_of(arm) not in (other, ZERO_SHOT)
+        }
+        for metric in dict.fromkeys(name for by_metric in found.values() for name in by_metric):
+            family = {arm: by_metric[metric] for arm, by_metric in found.items() if metric in by_metric}
+            better = METRICS.load(metric).higher_is_better
+            for arm, one in statistics.holm(family, higher_is_better=better).items():
+                row = {**one.to_dict(), "distinguishable": one.distinguishable}
                 told.setdefault(arm, {}).setdefault(metric, {})[f"versus_{other}"] = row
     return told
+
+
+def _baseline(arm: str, other: str) -> str:
+    """Name of the arm that `arm` is compared with: for random the one of its size."""
+    return arm.replace(base_of(arm), other, 1) if other == "random" else other

@@ -35,8 +35,8 @@ class Explanation:
     nearest : list of (int, float, int)
         Query, similarity, and the candidate's place in that query's ranking from 1; nearest query first.
     turn : int or None
-        The turn in which it was taken, from 0; of one left out the turn in which it would be were the budget large
-        enough, None where that is far off or not known.
+        The turn in which it was taken, from 0; of one left out the turn in which it would be were there no quotas and
+        the budget large enough, None where that is far off or not known.
     picked_by : int or None
         The query that took it; None if it was not picked, or by no single query.
     barrier : str
@@ -144,11 +144,11 @@ def _explain_left_out(selected: Selected, index: int, nearest: list[Nearness]) -
         return dataclasses.replace(told, barrier="banned", turn=None if turn is None else int(turn))
     if selected.below[index]:
         return dataclasses.replace(told, barrier="minimum")
-    if selected.last_turn < 0:
-        return dataclasses.replace(told, barrier="pins", blockers=())
     turn = _turn_of(selected, index)
     told = dataclasses.replace(told, turn=turn)
-    at = selected.last_turn if turn is None else min(turn, selected.last_turn)
+    if selected.last_turn < 0 and selected.budget.tokens is None:
+        return dataclasses.replace(told, barrier="pins")
+    at = max(0, selected.last_turn if turn is None else min(turn, selected.last_turn))
     if not selected.room(at)[index]:
         short = dataclasses.replace(selected, quotas={}).room(at)[index]
         return dataclasses.replace(

@@ -11,8 +11,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from curation.budgets import Line, Point, lines
+from curation.design import base_of
 from curation.figures import PALETTES, Palette, label, look
-from curation.findings import ARMS, arm_label, arms_of, interval, is_loss, main_metric, metric_label, shown
+from curation.findings import arms_of, main_metric
+from curation.wording import arm_label, in_order, interval, is_loss, metric_label, shown
 
 _FADED = 0.22
 _SMOOTHED = 12  # the running mean is over about a twelfth of a curve
@@ -39,9 +42,9 @@ def arms(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -
         figure.add_vline(base, line={"dash": "dot", "width": 1.5, "color": palette.pool}, layer="below")
     for place, arm in enumerate(names):
         told = result["arms"][arm]["metrics"][metric]
-        mean, colour = scale * told["mean"], _colour(arm, palette)
+        mean, colour = scale * told["mean"], _colour(arm, palette, place)
         low, high = (mean if told[k] is None else scale * told[k] for k in ("low", "high"))
-        hover = f"{arm_label(arm)}: {interval(metric, told)}<extra></extra>"
+        hover = f"{label(arm_label(arm))}: {interval(metric, told)}<extra></extra>"
         figure.add_scatter(
             x=[low, high], y=[place, place], mode="lines", line={"color": colour, "width": 4}, hoverinfo="skip"
         )
@@ -51,7 +54,7 @@ def arms(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -
             mode="markers",
             marker={"color": colour, "size": 13},
             hovertemplate=hover,
-            name=arm_label(arm),
+            name=label(arm_label(arm)),
         )
         if len(told["per_seed"]) > 1:
             figure.add_scatter(
@@ -71,7 +74,7 @@ def arms(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -
             bgcolor=palette.background,
             borderpad=1,
         )
-    ticks = [arm_label(arm) + (f" · {_count(result, arm)}" if _count(result, arm) else "") for arm in names]
+    ticks = [label(arm_label(arm)) + (f" · {_count(result, arm)}" if _count(result, arm) else "") for arm in names]
     figure.update_yaxes(
         tickvals=list(range(len(names))),
         ticktext=ticks,
@@ -105,14 +108,14 @@ def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "l
     palette = PALETTES[theme]
     figure = go.Figure()
     longest = []
-    for arm in (*ARMS, *(a for a in curves if a not in ARMS)):
+    for place, arm in enumerate(in_order(curves)):
         seeds: dict[Any, list[Mapping[str, Any]]] = {}
-        for point in curves.get(arm, ()):
+        for point in curves[arm]:
             seeds.setdefault(point["seed"], []).append(point)
         for number, (seed, points) in enumerate(seeds.items()):
             steps, values = [p["step"] for p in points], [p["loss"] for p in points]
             longest.append(steps[-1])
-            line = {"color": _colour(arm, palette), "width": 1}
+            line = {"color": _colour(arm, palette, place), "width": 1}
             figure.add_scatter(x=steps, y=values, mode="lines", line=line, opacity=_FADED, hoverinfo="skip")
             figure.data[-1].showlegend = False
             figure.add_scatter(
@@ -120,10 +123,10 @@ def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "l
                 y=_running_mean(values),
                 mode="lines" if len(steps) > 1 else "markers",
                 line={**line, "width": 2.5},
-                name=arm_label(arm),
+                name=label(arm_label(arm)),
                 legendgroup=arm,
                 showlegend=number == 0,
-                hovertemplate=f"{arm_label(arm)}, seed {seed}, step %{{x}}: %{{y:.3f}}<extra></extra>",
+                hovertemplate=f"{label(arm_label(arm))}, seed {seed}, step %{{x}}: %{{y:.3f}}<extra></extra>",
             )
     spread_out = longest and max(longest) > 4 * min(longest)
     figure.update_xaxes(
@@ -182,9 +185,117 @@ def composition(picked: Mapping[str, int], pool: Mapping[str, int] | None = None
     return _styled(figure, palette, height=110 + 34 * (len(names) + 1), legend=bool(pool))
 
 
-def _colour(arm: str, palette: Palette) -> str:
-    colours = {"zero_shot": palette.pool, "random": palette.categories[6], "selected": palette.picked}
-    return colours.get(arm, palette.pinned)
+def budgets(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -> go.Figure:
+    """Draw metric against budget: a line with its 95 % band for each selection and for random, a ring at its knee.
+
+    Parameters
+    ----------
+    result : mapping
+        As `curation.experiments.experiment` returns it.
+    metric : str
+        Which metric; empty means the headline's.
+    """
+    metric = metric or main_metric(result)
+    scale = 1.0 if is_loss(metric) else 100.0
+    palette = PALETTES[theme]
+    figure = go.Figure()
+    for name, text in (("zero_shot", "untuned"), ("full", "full pool")):
+        if name in result["arms"]:
+            at = scale * result["arms"][name]["metrics"][metric]["mean"]
+            dash = {"dash": "dot" if name == "zero_shot" else "dash", "width": 1.5, "color": palette.pool}
+            figure.add_hline(at, line=dash, layer="below", annotation_text=text, annotation_font_color=palette.pool)
+    for number, line in enumerate(lines(result, metric)):
+        colour = _colour(line.base, palette, number)
+        sizes = [p.budget for p in line.points]
+        ends = [[scale * (p.mean if end is None else end) for p, end in ends] for ends in _ends_of(line)]
+        shade = {
+            "mode": "lines",
+            "line": {"width": 0},
+            "hoverinfo": "skip",
+            "showlegend": False,
+            "legendgroup": line.base,
+        }
+        figure.add_scatter(x=sizes, y=ends[0], **shade)
+        figure.add_scatter(x=sizes, y=ends[1], fill="tonexty", fillcolor=_faded(colour), **shade)
+        figure.add_scatter(
+            x=sizes,
+            y=[scale * p.mean for p in line.points],
+            mode="lines+markers",
+            line={"color": colour, "width": 2.5},
+            name=label(arm_label(line.base)),
+            legendgroup=line.base,
+            hovertemplate=f"{label(arm_label(line.base))}, %{{x:,}} examples: %{{y:.3g}}<extra></extra>",
+        )
+        for point in (p for p in line.points if p.budget == line.knee):
+            figure.add_scatter(
+                x=[point.budget],
+                y=[scale * point.mean],
+                mode="markers",
+                marker={"color": colour, "size": 17, "symbol": "circle-open", "line": {"width": 2.5}},
+                hovertemplate=f"from {point.budget:,} examples on no larger budget is told to be better<extra></extra>",
+                showlegend=False,
+            )
+    better, unit = ("lower", "nats a token") if is_loss(metric) else ("higher", "%")
+    figure.update_xaxes(title="Budget, examples (logarithmic)", type="log")
+    figure.update_yaxes(title=f"{metric_label(metric)}, {unit} ({better} is better)")
+    return _styled(figure, palette, height=360, legend=True)
+
+
+def _ends_of(line: Line) -> list[list[tuple[Point, float | None]]]:
+    return [[(p, p.low) for p in line.points], [(p, p.high) for p in line.points]]
+
+
+def _faded(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{_FADED})"
+
+
+def quantiles(check: Mapping[str, Any], metric: str, *, theme: str = "light") -> go.Figure:
+    """Draw a quantile check: the metric of each part of the pool against its rows' distance to the queries.
+
+    Parameters
+    ----------
+    check : mapping
+        As `curation.quantiles.check` returns it.
+    metric : str
+        One of its metrics.
+    """
+    scale = 1.0 if is_loss(metric) else 100.0
+    palette = PALETTES[theme]
+    figure = go.Figure()
+    told = [part["metrics"][metric] for part in check["parts"]]
+    ends = [(t["mean"] if t["low"] is None else t["low"], t["mean"] if t["high"] is None else t["high"]) for t in told]
+    figure.add_scatter(
+        x=[part["distance"] for part in check["parts"]],
+        y=[scale * t["mean"] for t in told],
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [scale * (high - t["mean"]) for t, (_, high) in zip(told, ends, strict=True)],
+            "arrayminus": [scale * (t["mean"] - low) for t, (low, _) in zip(told, ends, strict=True)],
+        },
+        mode="lines+markers+text",
+        text=[str(n) for n in range(1, len(told) + 1)],
+        textposition="top center",
+        line={"color": palette.picked, "width": 1.5},
+        marker={"size": 10},
+        hovertemplate="part %{text}, distance %{x:.3f}: %{y:.3g}<extra></extra>",
+    )
+    better, unit = ("lower", "nats a token") if is_loss(metric) else ("higher", "%")
+    figure.update_xaxes(title="Mean distance of the tuned rows to the queries")
+    figure.update_yaxes(title=f"{metric_label(metric)}, {unit} ({better} is better)")
+    return _styled(figure, palette, height=340, legend=False)
+
+
+def _colour(arm: str, palette: Palette, number: int = 0) -> str:
+    colours = {
+        "zero_shot": palette.pool,
+        "random": palette.categories[6],
+        "off_task": palette.categories[2],
+        "selected": palette.picked,
+        "full": palette.pinned,
+    }
+    return colours.get(base_of(arm), palette.categories[(3, 4, 5, 7, 8)[number % 5]])
 
 
 def _styled(figure: go.Figure, palette: Palette, *, height: int, legend: bool) -> go.Figure:

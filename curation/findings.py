@@ -14,13 +14,44 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from curation.wording import (
+    ARMS,
+    arm_label,
+    difference,
+    ends,
+    in_order,
+    interval,
+    is_loss,
+    metric_label,
+    number,
+    shown,
+)
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ARMS = {"zero_shot": "Zero-shot", "random": "Random", "selected": "Selected", "full": "Full pool"}
-_METRICS = {"exact_match": "Exact match", "test_loss": "Test loss", "query_loss": "Query loss"}
+__all__ = [
+    "ADVICE",
+    "ARMS",
+    "Finding",
+    "answer_lengths",
+    "arm_label",
+    "arms_of",
+    "arms_table",
+    "cost",
+    "difference",
+    "differences_table",
+    "fairness",
+    "findings",
+    "interval",
+    "is_loss",
+    "main_metric",
+    "metric_label",
+    "shown",
+    "warnings",
+]
+
 FEW_TESTS = 100
 LENGTH_RATIO = 2.0
 
@@ -54,61 +85,9 @@ ADVICE = (
 # ---------------------------------------------------------------------------------------------------------- numbers
 
 
-def arm_label(arm: str) -> str:
-    """Return an arm's name as people write it."""
-    return ARMS.get(arm, arm)
-
-
-def metric_label(metric: str) -> str:
-    """Return a metric's name as people write it."""
-    return _METRICS.get(metric, metric.replace("_", " ").capitalize())
-
-
-@lru_cache
-def is_loss(metric: str) -> bool:
-    """Whether a metric is a loss, in nats; the others are shares between 0 and 1, shown in percent."""
-    from curation.evaluation import METRICS
-
-    return METRICS.load(metric).highest != 1.0
-
-
-def shown(metric: str, value: float) -> str:
-    """Return a metric's value as it stands on screen: a loss with three digits, a share in percent with one."""
-    return _minus(f"{value:.3f}") if is_loss(metric) else _minus(f"{100 * value:.1f} %")
-
-
-def interval(metric: str, told: Mapping[str, Any]) -> str:
-    """Return a metric's mean with its 95 % interval, as ``61.2 % (54.0–68.1)``."""
-    return f"{shown(metric, told['mean'])} ({_ends(metric, told['low'], told['high'])})"
-
-
-def difference(metric: str, told: Mapping[str, Any]) -> str:
-    """Return a difference between two arms with its 95 % interval, as ``+21.0 points (14.2–27.4)``."""
-    unit = "" if is_loss(metric) else " points"
-    ends = _ends(metric, told["low"], told["high"])
-    return f"{'+' if told['mean'] > 0 else ''}{_number(metric, told['mean'])}{unit} ({ends})"
-
-
-def _number(metric: str, value: float) -> str:
-    text = f"{value:.3f}" if is_loss(metric) else f"{100 * value:.1f}"
-    return _minus(text.removeprefix("-") if float(text) == 0 else text)
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "−")
-
-
-def _ends(metric: str, low: float | None, high: float | None) -> str:
-    """Write an interval; an end that is None is infinite, which is what one example tells of others."""
-    if low is None or high is None:
-        return "no interval from so few examples"
-    ends = _number(metric, low), _number(metric, high)
-    return (" to " if "−" in "".join(ends) else "–").join(ends)
-
-
 def arms_of(result: Mapping[str, Any]) -> list[str]:
     """Return a result's arms in the order in which they are shown: untuned, random, selected, full pool."""
-    return sorted(result["arms"], key=lambda arm: (list(ARMS).index(arm) if arm in ARMS else len(ARMS), arm))
+    return in_order(result["arms"])
 
 
 def main_metric(result: Mapping[str, Any]) -> str:
@@ -164,6 +143,23 @@ def findings(result: Mapping[str, Any]) -> list[Finding]:
     ]
 
 
+def fairness(result: Mapping[str, Any]) -> str:
+    """Say what all arms have alike, and what judged their epochs."""
+    design = result["config"]
+    words = {
+        "passes": "Every arm makes as many passes over its own rows; larger arms take more optimizer steps.",
+        "steps": "Every arm takes as many optimizer steps; larger arms see each row less often.",
+        "tokens": "Random and off-task arms have as many tokens as the selection of their size, not as many rows.",
+    }
+    told = words[design.get("equal", "passes")]
+    if design["full_training"]:
+        told += " The full pool is tuned by options of its own."
+    if design["training"]["early_stopping"]:
+        by = f"{result['n_dev']:,} test rows set aside" if result.get("n_dev") else "the query set"
+        told += f" The best epoch is kept, by the loss on {by}; the rows that judge arms have no say in it."
+    return told
+
+
 def _against_random(metric: str, n: int, told: Mapping[str, Any]) -> Finding:
     verdict = _verdict(told)
     size, span = _size(metric, told), _span(metric, told)
@@ -180,7 +176,7 @@ def _against_random(metric: str, n: int, told: Mapping[str, Any]) -> Finding:
 
 def _against_zero_shot(metric: str, arm: str, told: Mapping[str, Any]) -> Finding:
     verdict = _verdict(told)
-    who = {"selected": "the selection", "random": "random examples", "full": "the full pool"}[arm]
+    who = {"selected": "the selection", "random": "random examples", "full": "the full pool"}.get(arm, arm_label(arm))
     size, span = _size(metric, told), _span(metric, told)
     if verdict == "better":
         return Finding(verdict, f"Tuning on {who} gained {size} over the untuned model ({span}).")
@@ -198,14 +194,14 @@ def _verdict(told: Mapping[str, Any]) -> str:
 
 
 def _size(metric: str, told: Mapping[str, Any]) -> str:
-    size = _number(metric, abs(told["mean"]))
+    size = number(metric, abs(told["mean"]))
     return f"{size} nats of {_name(metric)}" if is_loss(metric) else f"{size} points {_name(metric)}"
 
 
 def _span(metric: str, told: Mapping[str, Any]) -> str:
     """The interval of a difference's size, smaller end first."""
     low, high = told["low"], told["high"]
-    return f"95 % interval {_ends(metric, low, high) if told['mean'] > 0 else _ends(metric, -high, -low)}"
+    return f"95 % interval {ends(metric, low, high) if told['mean'] > 0 else ends(metric, -high, -low)}"
 
 
 def _name(metric: str) -> str:
@@ -222,12 +218,7 @@ def warnings(result: Mapping[str, Any], lengths: tuple[float, float] | None = No
     lengths : (float, float), optional
         Median length in characters of the query set's and of the test set's answers.
     """
-    told = []
-    n_test = result["n_test"]
-    if not n_test:
-        told.append("There is no test set, so only the queries themselves judge; load one on the Data page.")
-    elif n_test < FEW_TESTS:
-        told.append(f"Only {n_test} test examples: intervals are wide; {FEW_TESTS} or more tell smaller differences.")
+    told = _about_tests(result) + _about_arms(result)
     tuned = [a for a in arms_of(result) if a != "zero_shot"]
     if tuned and len(result["seeds"]) == 1:
         told.append(
@@ -253,6 +244,52 @@ def warnings(result: Mapping[str, Any], lengths: tuple[float, float] | None = No
             f"common with few examples (SmolLM3-3B −1.0 to −6.5 points, Qwen3-4B −1.2 to −9.4 at 500 examples; {TIS}). "
             "Try a lower learning rate, fewer passes or a larger budget, or keep the untuned model."
         )
+    return told
+
+
+def _about_tests(result: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the rows that judge."""
+    told = []
+    n_test, overlap = result["n_test"], result.get("overlap") or {}
+    if not n_test:
+        told.append("There is no test set, so only the queries themselves judge; load one on the Data page.")
+    elif n_test == 1:
+        told.append("There is one test example: it says next to nothing of others; load more of them.")
+    elif n_test < FEW_TESTS:
+        told.append(f"Only {n_test} test examples: intervals are wide; {FEW_TESTS} or more tell smaller differences.")
+    if n := overlap.get("either", 0):
+        where = [
+            f"{overlap[k]:,} in the {words}" for k, words in (("queries", "query set"), ("pool", "pool")) if overlap[k]
+        ]
+        done = (
+            "They were left out."
+            if overlap["excluded"]
+            else ("Answers to them may be known by heart, so the results look too good; exclude them and start again.")
+        )
+        told.append(
+            f"{n:,} of the test set's prompts {'stands' if n == 1 else 'stand'} elsewhere too ({', '.join(where)}). "
+            f"{done}"
+        )
+    return told
+
+
+def _about_arms(result: Mapping[str, Any]) -> list[str]:
+    """Arms that could not be trained with some seed, or that answer nothing."""
+    told = []
+    for arm, seeds in result.get("failed", {}).items():
+        left = "It is judged by its other seeds." if arm in result["arms"] else "It is not judged."
+        numbers = ", ".join(seeds)
+        told.append(
+            f"The training of the arm {arm_label(arm)} diverged with seed{'s' if len(seeds) > 1 else ''} {numbers} and "
+            f"was stopped; its last good weights are kept. {left} Lower the learning rate and start again."
+        )
+    for arm, (empty, n) in result.get("unanswered", {}).items():
+        if n and 2 * empty >= n:
+            told.append(
+                f"The arm {arm_label(arm)} wrote nothing to {empty:,} of {n:,} test prompts, so its score says that it "
+                "ends at once, not what it knows; look at the answers, at the model's chat form and its end mark, or "
+                "lower the learning rate."
+            )
     return told
 
 
@@ -310,7 +347,7 @@ def differences_table(result: Mapping[str, Any]) -> pd.DataFrame:
     first = main_metric(result)
     rows = []
     for metric in sorted(result["metrics"], key=lambda m: m != first):
-        for arm in (a for a in ("selected", "full", "random") if a in result["differences"]):
+        for arm in sorted(in_order(result["differences"]), key=lambda a: ("selected", "full", "random", a).index(a)):
             for other, told in result["differences"][arm].get(metric, {}).items():
                 name = arm_label(other.removeprefix("versus_")).lower()
                 row = {"Arm": arm_label(arm), "Against": name, "Metric": metric_label(metric)}

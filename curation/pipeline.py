@@ -15,8 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curation.config import DatasetConfig, ModelConfig, RunConfig, SelectionConfig
-from curation.errors import ConfigError, DataError
+from curation import subset_files
+from curation.config import (
+    BudgetConfig,
+    DatasetConfig,
+    ExperimentConfig,
+    ModelConfig,
+    RunConfig,
+    SelectionConfig,
+)
+from curation.design import Inputs, arm_name
+from curation.errors import ConfigError, DataError, SelectionError
 from curation.progress import Progress, Silent
 from curation.representing import Represented, read_represented, represent, tokens
 from curation.selecting import problem, select, selected
@@ -31,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Represented",
     "load",
+    "next_queries",
     "problem",
     "read_represented",
     "represent",
@@ -146,8 +156,10 @@ def run(
     -------
     dict
         ``pool``, ``queries``, ``tests`` (data set keys), ``representation`` (key), ``subset`` (table of picks as
-        records), ``experiment`` (key or None), ``result`` (the experiment's result or None).
+        records), ``experiment`` (key or None), ``result`` (the experiment's result or None), ``quantiles`` (the
+        quantile check or None).
     """
+    from curation import quantiles
     from curation.experiments import experiment
 
     progress = progress or Silent()
@@ -173,13 +185,40 @@ def run(
         "subset": subset_table(ws, represented, config.selection, subset),
         "experiment": None,
         "result": None,
+        "quantiles": None,
     }
     if config.experiment is not None:
         if config.model is None:
             raise ConfigError("an experiment needs a base model; give `model` or leave `experiment` out")
-        inputs = experiment_inputs(ws, represented, tuple(made["subset"]["id"]), config.model, tests)
+        inputs = experiment_inputs(
+            ws, represented, tuple(made["subset"]["id"]), config.model, tests, config.experiment, config.selection
+        )
         made["experiment"], made["result"] = experiment(ws, inputs, config.experiment, progress)
+        if config.experiment.quantiles is not None:
+            _, made["quantiles"] = quantiles.check(ws, represented, config.model, tests, config.experiment, progress)
     return made
+
+
+def next_queries(ws: Workspace, config: RunConfig, progress: Progress | None = None) -> tuple[str, int]:
+    """Return the query set of the next round as JSON lines, and how many of its rows are new (see `curation.rounds`).
+
+    Raises
+    ------
+    ConfigError
+        If `config` has no experiment.
+    EvaluationError
+        If its experiment has no dev split, or does not tune the selection.
+    """
+    from curation import rounds
+
+    if config.experiment is None or config.model is None:
+        raise ConfigError("further queries come from a tuned model; give `model` and `experiment` with a dev_share")
+    made = run(ws, config, progress)
+    represented = read_represented(ws.artefact("representation", made["representation"]))
+    ids = tuple(made["subset"]["id"])
+    inputs = experiment_inputs(ws, represented, ids, config.model, made["tests"], config.experiment, config.selection)
+    found = rounds.failures(ws, inputs, config.experiment, progress=progress)
+    return rounds.queries_jsonl(ws.examples(made["queries"]), found), len(found)
 
 
 def settle(config: RunConfig) -> RunConfig:
@@ -193,11 +232,92 @@ def settle(config: RunConfig) -> RunConfig:
 
 
 def experiment_inputs(
-    ws: Workspace, represented: Represented, selected: tuple[str, ...], model: ModelConfig, tests: str | None
-) -> Any:
-    """Return what an experiment on a selection compares on; every arm draws from rows that have features."""
-    from curation.experiments import Inputs
+    ws: Workspace,
+    represented: Represented,
+    selected: tuple[str, ...],
+    model: ModelConfig,
+    tests: str | None,
+    config: ExperimentConfig,
+    selection: SelectionConfig,
+) -> Inputs:
+    """Return what an experiment on a selection compares on; every arm draws from rows that have features.
 
-    unusable = represented.unusable
-    candidates = tuple(i for i in ws.ids(represented.record["pool"]) if i not in unusable)
-    return Inputs(model, represented.record["pool"], represented.record["queries"], tests, candidates, selected)
+    Parameters
+    ----------
+    represented, selected, selection
+        The selection under test: what it saw, the ids that it picked, and how; the latter picks at further sizes.
+    model : ModelConfig
+        The base model.
+    tests : str or None
+        Key of the test set.
+    config : ExperimentConfig
+        The design, whose further selections are made and whose files are read here.
+
+    Raises
+    ------
+    DataError
+        If a subset file can't be read, or names rows that the pool lacks.
+    SelectionError
+        If a further selection can't be made, or is of another pool.
+    """
+    pool, unusable = represented.record["pool"], represented.unusable
+    candidates = tuple(i for i in ws.ids(pool) if i not in unusable)
+    inputs = Inputs(model, pool, represented.record["queries"], tests, candidates, selected)
+    others = _other_arms(ws, represented, selected, config, selection)
+    off_task = _off_task(ws, represented, {*unusable, *selected}) if "off_task" in config.arms else ()
+    return dataclasses.replace(inputs, others=others, off_task=off_task)
+
+
+def _other_arms(
+    ws: Workspace,
+    represented: Represented,
+    selected: tuple[str, ...],
+    config: ExperimentConfig,
+    selection: SelectionConfig,
+) -> dict[str, tuple[str, ...]]:
+    """Further selections and subset files, and all selections at the further sizes: arm → ids."""
+    pool, n, made = represented.record["pool"], len(selected), {}
+    named = {"selected": (represented, selection)} if "selected" in config.arms else {}
+    for name, asked in config.selections.items():
+        shown, chosen = _further(ws, represented, name, asked, selection)
+        named[name], ids = (shown, chosen), _ids(ws, shown, chosen)
+        made[arm_name(name, len(ids), n)] = ids
+    for name, (shown, chosen) in named.items():
+        for size in config.budgets:
+            at = dataclasses.replace(chosen, budget=BudgetConfig(examples=size))
+            if size != n or name != "selected":
+                made[arm_name(name, size, n)] = _ids(ws, shown, at)
+    for name, path in config.subsets.items():
+        ids = subset_files.read(ws, Path(path), pool)
+        for size in (len(ids), *(b for b in config.budgets if b < len(ids))):
+            made[arm_name(name, size, n)] = ids[:size]
+    return made
+
+
+def _further(
+    ws: Workspace, represented: Represented, name: str, asked: dict[str, Any], selection: SelectionConfig
+) -> tuple[Represented, SelectionConfig]:
+    """A further selection: a saved one, or the one under test with other options."""
+    if "saved" not in asked:
+        return represented, SelectionConfig.from_dict({**selection.to_dict(), **asked}, where=f"selection {name!r}")
+    from curation.comparison import open_artefact
+
+    saved = open_artefact(ws, str(asked["saved"]), name)
+    if saved.represented.record["pool"] != represented.record["pool"]:
+        raise SelectionError(f"the saved selection {name!r} is of another pool than the one under test; leave it out")
+    return saved.represented, saved.selection
+
+
+def _ids(ws: Workspace, represented: Represented, config: SelectionConfig) -> tuple[str, ...]:
+    ids = ws.ids(represented.record["pool"])
+    return tuple(ids[i] for i in select(ws, represented, config).indices)
+
+
+def _off_task(ws: Workspace, represented: Represented, out: set[str]) -> tuple[str, ...]:
+    """The half of the rows not in `out` that is farther from the queries."""
+    kept = [(place, i) for place, i in enumerate(ws.ids(represented.record["pool"])) if i not in out]
+    if not kept:
+        return ()
+    nearest = np.asarray(represented.similarity).max(axis=0)[[place for place, _ in kept]]
+    order = np.argsort(nearest, kind="stable")[: (len(kept) + 1) // 2]
+    return tuple(kept[i][1] for i in np.sort(order))

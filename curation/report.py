@@ -58,7 +58,8 @@ def sections_from(
     summary : mapping
         As `View.summary`: ``distance``, ``random_distance``, ``uncovered``, ``redundancy``, ``composition``; optionally
         ``n_pool``, ``pool_composition``, ``n_queries``, ``decisions`` (dicts with action, row_id, text, author) and
-        ``lengths`` (median answer of queries and tests). What is missing is left out.
+        ``lengths`` (median answer of queries and tests) and ``quantiles`` (a quantile check). What is missing is left
+        out.
     result : mapping or None
         An experiment's result.
     licences : mapping of str to int
@@ -68,6 +69,7 @@ def sections_from(
         _effect(result, summary),
         _origin(config, subset, summary),
         _closeness(summary),
+        _nearness(summary),
         _make_up(summary, licences),
         _by_hand(config, subset, summary),
         _first_picks(subset),
@@ -160,7 +162,8 @@ def _gather(
     ws: Workspace, saved: Saved, log: Sequence[OverrideEntry], result: dict[str, Any] | None
 ) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any] | None, dict[str, int]]:
     """Subset with text and source, summary, result and licences of a selection."""
-    from curation import diagnostics
+    from curation import diagnostics, quantiles
+    from curation.config import ModelConfig
 
     pool = saved.represented.record["pool"]
     position = {row_id: place for place, row_id in enumerate(ws.ids(pool))}
@@ -181,6 +184,9 @@ def _gather(
         "n_queries": similarity.shape[0],
         "decisions": [{k: getattr(e, k) for k in ("action", "row_id", "text", "author")} for e in log],
         "lengths": findings.answer_lengths(ws, result) if result else None,
+        "quantiles": quantiles.newest(ws, saved.represented.key, ModelConfig.from_dict(result["model"]))
+        if result
+        else None,
     }
     return subset, summary, result, dict(Counter(e.licence or "not stated" for e in rows))
 
@@ -205,6 +211,9 @@ def _effect(result: Mapping[str, Any] | None, summary: Mapping[str, Any]) -> Sec
         blocks.append(_frame(frame, right=frozenset(frame.columns) - {"Arm", "Against", "Metric", "Verdict"}))
     if paid := findings.cost(result):
         blocks.append(Text(paid))
+    if result.get("knees"):
+        words = "a ring marks the budget from which on no larger one is told to be better"
+        blocks.append(Figure(figures_results.budgets(result), f"{findings.metric_label(metric)} by budget; {words}."))
     blocks += [Text(warning, "warning") for warning in findings.warnings(result, summary.get("lengths"))]
     return Section("", blocks)
 
@@ -249,6 +258,19 @@ def _closeness(summary: Mapping[str, Any]) -> Section:
     if summary.get("redundancy") is not None:
         pairs.append(("Redundancy: picks with a near-duplicate among them", f"{100 * summary['redundancy']:.1f} %"))
     return Section("How near it is to the task", [Facts(pairs)] if pairs else [])
+
+
+def _nearness(summary: Mapping[str, Any]) -> Section:
+    check = summary.get("quantiles")
+    if not check:
+        return Section("Does nearness predict anything here?", [])
+    from curation import advice, figures_results
+
+    blocks: list[Block] = [Text(advice.checked(check)[0])]
+    for metric in check["metrics"]:
+        caption = f"{findings.metric_label(metric)} after tuning on each part of the pool, the nearest part first."
+        blocks.append(Figure(figures_results.quantiles(check, metric), caption))
+    return Section("Does nearness predict anything here?", blocks)
 
 
 def _make_up(summary: Mapping[str, Any], licences: Mapping[str, int]) -> Section:
@@ -307,7 +329,7 @@ def _first_picks(subset: pd.DataFrame) -> Section:
 def _training(result: Mapping[str, Any] | None) -> Section:
     if not result or not any(result["curves"].values()):
         return Section("Training", [])
-    from curation import figures_results
+    from curation import figures_results, spending
 
     training = result["config"]["training"]
     how = "LoRA" if training["method"] == "lora" else "Every weight"
@@ -318,7 +340,12 @@ def _training(result: Mapping[str, Any] | None) -> Section:
     figure = Figure(
         figures_results.losses(result["curves"]), "Training loss: steps faintly, their running mean over them."
     )
-    return Section("Training", [Text(facts), figure])
+    costs = spending.table(result)
+    blocks: list[Block] = [Text(facts), Text(findings.fairness(result)), figure]
+    blocks.append(_frame(costs, right=frozenset(costs.columns) - {"Arm"}))
+    if against := spending.against_full(result):
+        blocks.append(Text(against))
+    return Section("Training", blocks)
 
 
 def _how_to_read() -> Section:

@@ -224,11 +224,16 @@ def options_of(config: RepresentationConfig, model: ModelConfig | None) -> dict[
 
     options = dict(config.options)
     if representations.REGISTRY.load(config.name).needs_base_model:
-        if model is None:
-            raise ConfigError(f"the representation {config.name!r} needs a base model; give a folder or a hub id")
-        for name in ("model", "revision", "dtype", "device", "max_length", "trust_remote_code"):
-            options.setdefault(name, getattr(model, "name" if name == "model" else name))
+        return with_model(options, model, f"the representation {config.name!r}")
     return options
+
+
+def with_model(options: dict[str, Any], model: ModelConfig | None, what: str) -> dict[str, Any]:
+    """Return the options of `what` with the base model's beside them; ConfigError if there is none."""
+    if model is None:
+        raise ConfigError(f"{what} needs a base model; give a folder or a hub id")
+    names = ("model", "revision", "dtype", "device", "max_length", "trust_remote_code")
+    return {name: getattr(model, "name" if name == "model" else name) for name in names} | options
 
 
 def key_of_features(representation: Representation) -> str:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from curation.tables import Experiment
 
 
+RIGHT_OR_WRONG = ("exact_match", "numeric_match", "multiple_choice", "pass_at_k")  # the first that was judged counts
+
+
 @dataclass(frozen=True, eq=False)
 class ExperimentRecord:
     """An experiment of a project: its design, the job that makes it, and its result once there is one."""
@@ -49,7 +52,7 @@ def _result_of(ws: Workspace, job_id: str) -> str:
 
 
 def answers(ws: Workspace, record: ExperimentRecord, offset: int = 0, limit: int = 20) -> pd.DataFrame:
-    """Return test prompts, what was expected, and what each arm answered with its first seed.
+    """Return test prompts that judge, what was expected, and what each arm answered with its first seed.
 
     Returns
     -------
@@ -63,7 +66,9 @@ def answers(ws: Workspace, record: ExperimentRecord, offset: int = 0, limit: int
     if record.result is None or not record.result["tests"]:
         return pd.DataFrame(columns=["prompt", "expected"])
     tests = record.result["tests"]
-    examples = ws.some(tests, range(offset, min(offset + limit, ws.count(tests))))
+    left_out = set(record.result.get("left_out", ()))
+    judged_rows = [place for place, row_id in enumerate(ws.ids(tests)) if row_id not in left_out]
+    examples = ws.some(tests, judged_rows[offset : offset + limit])
     columns: dict[str, list[Any]] = {
         "prompt": ["\n".join(m.content for m in e.prompt if m.role == "user") for e in examples],
         "expected": [_expected(e) for e in examples],
@@ -72,9 +77,10 @@ def answers(ws: Workspace, record: ExperimentRecord, offset: int = 0, limit: int
         path = ws.artefact("evaluation", next(iter(keys.values()))) / "evaluation.json"
         judged = Evaluation.from_dict(json.loads(path.read_text()))
         given = dict(zip(judged.answer_ids, judged.answers, strict=True))
-        right = dict(zip(judged.ids.get("exact_match", ()), judged.per_example.get("exact_match", ()), strict=True))
+        metric = next((m for m in RIGHT_OR_WRONG if m in judged.ids), "")
+        right = dict(zip(judged.ids.get(metric, ()), judged.per_example.get(metric, ()), strict=True))
         columns[arm] = [given.get(e.id, "") for e in examples]
-        columns[f"{arm}: right"] = [bool(right[e.id]) if e.id in right else None for e in examples]
+        columns[f"{arm}: right"] = [right[e.id] == 1.0 if e.id in right else None for e in examples]
     return pd.DataFrame(columns)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -73,12 +72,7 @@ class Selected:
     @cached_property
     def below(self) -> npt.NDArray[np.bool_]:
         """Which candidates are below a minimum, (n_pool,)."""
-        below = np.zeros(self.problem.n_pool, dtype=np.bool_)
-        if self.minimum_similarity is not None:
-            below |= self.problem.nearest < self.minimum_similarity
-        if self.minimum_score is not None and self.problem.scores is not None:
-            below |= ~(np.asarray(self.problem.scores) >= self.minimum_score)
-        return below
+        return self.problem.below(self.minimum_similarity, self.minimum_score)
 
     @cached_property
     def blocked(self) -> npt.NDArray[np.bool_]:
@@ -124,6 +118,8 @@ class Selected:
 
     def _walked(self, turns: int) -> npt.NDArray[np.int64]:
         n_pins = len(self.overrides.pinned)
+        if not turns:
+            return np.zeros(0, dtype=np.int64)
         plain = dataclasses.replace(self, quotas={}, budget=Budget(examples=n_pins + turns))
         return plain.again().indices[n_pins:]
 
@@ -166,11 +162,7 @@ class Selected:
         return np.concatenate([np.array(self.overrides.pinned, dtype=np.int64), self.walked[:turn]])
 
     def gains(self, blocked: npt.NDArray[np.bool_], taken: npt.NDArray[np.int64]) -> Gains:
-        size = self.budget.examples
-        if size is None:
-            mean = float(np.mean(self.problem.costs)) if self.problem.costs is not None else 1.0
-            size = math.ceil((self.budget.tokens or 0) / mean) if mean else self.problem.n_pool
-        rule = self.selector.gains(self.problem, blocked, taken, size)
+        rule = self.selector.gains(self.problem, blocked, taken, self.problem.in_examples(self.budget))
         assert rule is not None
         rule.bound[taken] = -np.inf
         return rule

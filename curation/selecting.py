@@ -8,6 +8,7 @@ unit length; rows that a first stage left out have none.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from curation.config import ModelConfig, RepresentationConfig, SelectionConfig
 from curation.errors import ConfigError, CurationError, SelectionError
 from curation.representing import Represented, options_of, read_represented, tokens
+from curation.scoring import scores
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -26,12 +28,12 @@ if TYPE_CHECKING:
 
 
 def problem(ws: Workspace, represented: Represented, config: SelectionConfig) -> Problem:
-    """Return the selector's input: similarity, query groups, sources and, where asked for, costs and vectors.
+    """Return the selector's input: similarity, query groups, sources and, where asked for, scores, costs and vectors.
 
     Raises
     ------
     ConfigError
-        If the budget is in tokens and the representation has no model that counts them.
+        If the budget is in tokens, or the scorer reads a base model, and the representation has none.
     SelectionError
         If the selector, or feedback, compares rows with each other and the representation can't.
     """
@@ -43,8 +45,11 @@ def problem(ws: Workspace, represented: Represented, config: SelectionConfig) ->
     if selectors.REGISTRY.load(config.selector).needs_features:
         vectors, _ = _vectors(ws.root, represented.folder)
         made = made.having(vectors=vectors)
+    model = represented.record["model"]
+    if config.minimum_score is not None:
+        known = ModelConfig.from_dict(model) if model else None
+        made = made.having(scores=scores(ws, represented.record["pool"], config.scorer, known))
     if config.budget.tokens is not None:
-        model = represented.record["model"]
         if model is None:
             raise ConfigError(
                 f"a budget in tokens needs a model's tokenizer, and {represented.name!r} uses none; "
@@ -67,7 +72,7 @@ def selected(ws: Workspace, represented: Represented, config: SelectionConfig) -
     Raises
     ------
     SelectionError
-        If a pinned row is unknown or has no features, or budget, minimums and quotas can't be met.
+        If a pinned row is unknown, banned or has no features, or budget, minimums and quotas can't be met.
     """
     from curation import selectors
     from curation.selected import Selected
@@ -77,6 +82,9 @@ def selected(ws: Workspace, represented: Represented, config: SelectionConfig) -
     for name in (*config.pinned, *config.banned):
         if name not in position:
             raise SelectionError(f"row {name} is pinned or banned but not in this pool; clear it or load its pool")
+    decided = Counter([*config.pinned, *dict.fromkeys(config.banned)])
+    if twice := [name for name, n in decided.items() if n > 1]:
+        raise SelectionError(f"row {twice[0]} is both pinned and banned, or pinned twice; undo one of the two")
     unusable = represented.unusable
     for name in config.pinned:
         if name in unusable:

@@ -22,13 +22,18 @@ DEAR_DRAWS = 10  # where candidates are compared with each other
 REACH = 20  # times the budget: candidates that have a prospect
 
 
-def stability(selected: Selected, *, draws: int | None = None, seed: int = 0) -> npt.NDArray[np.float64]:
+def stability(
+    selected: Selected, *, fixed: int = 0, draws: int | None = None, seed: int = 0
+) -> npt.NDArray[np.float64]:
     """Return the share of resampled query sets under which each pick is picked still.
 
     Parameters
     ----------
     selected : Selected
         The subset and what made it.
+    fixed : int
+        How many of the last rows of the similarity are no written queries but pins that ask as such (`feedback`): they
+        are in every draw.
     draws : int, optional
         Resampled query sets; default 40, or 10 where the selector compares candidates with each other.
     seed : int
@@ -40,7 +45,7 @@ def stability(selected: Selected, *, draws: int | None = None, seed: int = 0) ->
         In the order of the picks; 1 for pins.
     """
     problem, picks = selected.problem, selected.subset.indices
-    if selected.selector.blind or not len(picks):
+    if selected.selector.blind:
         return np.ones(len(picks))
     n_draws = draws or (DEAR_DRAWS if selected.selector.needs_features else DRAWS)
     rows = _prospects(selected)
@@ -55,8 +60,10 @@ def stability(selected: Selected, *, draws: int | None = None, seed: int = 0) ->
     still = np.zeros(len(rows))
     vectors = problem.vectors[rows] if selected.selector.needs_features else None
     similarity = problem.similarity[:, rows]
+    written = problem.n_queries - fixed
     for _ in range(n_draws):
-        queries = np.sort(rng.integers(problem.n_queries, size=problem.n_queries))
+        queries = np.sort(rng.integers(written, size=written))
+        queries = np.concatenate([queries, np.arange(written, problem.n_queries)])
         groups = [problem.query_groups[q] for q in queries] if problem.query_groups else None
         drawn = Problem(
             similarity[queries],

@@ -40,7 +40,8 @@ def start(ws: Workspace, project_id: str, kind: str, config: dict[str, Any], tit
         set is tagged. ``represent``: ``representation``, and optionally ``model`` and ``warmup``, which else come from
         the project's settings. ``estimate``: as ``represent``, whose cost it foretells. ``experiment``:
         ``experiment`` (ExperimentConfig), optionally ``selection`` (SelectionConfig, or ``{"saved": key}``) and
-        ``name``.
+        ``name``. ``forecast``: as ``experiment``, whose cost it foretells. ``quantiles``: ``experiment``, for the
+        representation that is shown.
 
     Raises
     ------
@@ -122,12 +123,27 @@ def _settle_experiment(ws: Workspace, project_id: str, config: dict[str, Any]) -
     }
 
 
+def _settle_quantiles(ws: Workspace, project_id: str, config: dict[str, Any]) -> dict[str, Any]:
+    chosen = workbench.settings(ws, project_id)
+    if chosen.model is None:
+        raise ConfigError("a quantile check needs a base model; choose one on the Represent page")
+    tests = ws.dataset(project_id, "test")
+    return {
+        "representation": workbench.view(ws, project_id).represented.key,
+        "tests": tests.key if tests else None,
+        "model": chosen.model.to_dict(),
+        "experiment": ExperimentConfig.from_dict(config["experiment"]).to_dict(),
+    }
+
+
 _SETTLED: dict[str, Callable[[Workspace, str, dict[str, Any]], dict[str, Any]]] = {
     "load": _settle_load,
     "check": _settle_check,
     "represent": _settle_represent,
     "estimate": _settle_represent,
     "experiment": _settle_experiment,
+    "forecast": _settle_experiment,
+    "quantiles": _settle_quantiles,
 }
 
 
@@ -190,11 +206,32 @@ def _experiment(ws: Workspace, config: dict[str, Any], progress: Progress) -> di
     from curation.experiments import experiment
 
     saved = comparison.open_artefact(ws, config["selection"])
+    design, model = ExperimentConfig.from_dict(config["experiment"]), ModelConfig.from_dict(config["model"])
     inputs = pipeline.experiment_inputs(
-        ws, saved.represented, saved.ids, ModelConfig.from_dict(config["model"]), config["tests"]
+        ws, saved.represented, saved.ids, model, config["tests"], design, saved.selection
     )
-    key, _ = experiment(ws, inputs, ExperimentConfig.from_dict(config["experiment"]), progress)
+    key, _ = experiment(ws, inputs, design, progress)
     return {"experiment": key}
+
+
+def _forecast(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from curation import forecast
+
+    saved = comparison.open_artefact(ws, config["selection"])
+    design, model = ExperimentConfig.from_dict(config["experiment"]), ModelConfig.from_dict(config["model"])
+    inputs = pipeline.experiment_inputs(
+        ws, saved.represented, saved.ids, model, config["tests"], design, saved.selection
+    )
+    return forecast.estimate(ws, inputs, design, progress).to_dict()
+
+
+def _quantiles(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from curation import quantiles
+
+    shown = pipeline.read_represented(ws.artefact("representation", config["representation"]))
+    model, design = ModelConfig.from_dict(config["model"]), ExperimentConfig.from_dict(config["experiment"])
+    key, _ = quantiles.check(ws, shown, model, config["tests"], design, progress)
+    return {"quantiles": key}
 
 
 def _run(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -208,5 +245,7 @@ TASKS: dict[str, Callable[[Workspace, dict[str, Any], Progress], dict[str, Any]]
     "represent": _represent,
     "estimate": _estimate,
     "experiment": _experiment,
+    "forecast": _forecast,
+    "quantiles": _quantiles,
     "run": _run,
 }

@@ -150,7 +150,8 @@ def _words(view: View, told: Explanation, state: str) -> tuple[str, list[str], l
     turn = ""
     if told.turn is not None and told.barrier in ("others", "pins"):
         number = told.turn + 1 + len(view.selection.pinned)
-        turn = f" It would be number {number:,} were the budget large enough."
+        free = "Without quotas it" if view.selection.quotas else "It"
+        turn = f" {free} would be number {number:,} were the budget large enough."
     named = list(told.blockers[:1])
     if told.barrier == "banned":
         lifted = "" if told.turn is None else " Without the ban it would be picked."
@@ -282,12 +283,10 @@ def _measured(root: Path, folder: Path, picks: tuple[int, ...], banned: tuple[st
     return told
 
 
-def nearest_and_random(view: View) -> tuple[float, float] | None:
-    """Return the mean distance of the nearest subset there could be, and of a random one; None without picks."""
+def nearest_and_random(view: View) -> tuple[float, float]:
+    """Return the mean distance of the nearest subset there could be, and of a random one of the same size."""
     from curation import diagnostics
 
-    if not len(view.subset):
-        return None
     known = view.represented.seen
     similarity = view.similarity if known is None else view.similarity[:, known]
     every = np.arange(similarity.shape[1])
@@ -304,7 +303,7 @@ def _repeated(
     if groups is None or not len(indices):
         value = diagnostics.summary(similarity, indices)["redundancy"]
         return {"redundancy": {"value": value, "random": None}, "near_duplicates": None}
-    drawn = eligible[np.random.default_rng(0).permutation(len(eligible))[: len(indices)]]
+    (drawn,) = diagnostics.drawn(eligible, len(indices), draws=1)
     both = (indices, drawn)
     shares = [diagnostics.redundancy(groups, rows) for rows in both]
     extra = [len(rows) - len(np.unique(groups[rows])) for rows in both]
@@ -400,7 +399,8 @@ def stability(ws: Workspace, view: View) -> npt.NDArray[np.float64]:
 def _stability(root: Path, folder: Path, config_text: str) -> npt.NDArray[np.float64]:
     from curation import stability as bootstrap
 
-    return bootstrap.stability(select_view(root, folder, config_text).made)
+    view = select_view(root, folder, config_text)
+    return bootstrap.stability(view.made, fixed=view.made.problem.n_queries - len(view.query_ids))
 
 
 def moved(before: View, after: View) -> tuple[list[str], list[str]]:

@@ -162,6 +162,7 @@ def advice(ws: Workspace, project_id: str) -> Advice:
     WorkspaceError
         If nothing is represented yet.
     """
+    from curation import quantiles
     from curation.advice import advise
 
     chosen, now = settings(ws, project_id), view(ws, project_id)
@@ -178,6 +179,7 @@ def advice(ws: Workspace, project_id: str) -> Advice:
         nearest=nearest_and_random(now),
         result=next((e.result for e in results.experiments(ws, project_id) if e.result), None),
         lengths=lengths,
+        check=quantiles.newest(ws, now.represented.key, chosen.model),
     )
 
 

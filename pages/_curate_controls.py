@@ -56,11 +56,11 @@ def draw(available: list[Represented], pool: str, n_pool: int) -> DeltaGenerator
             width=170,
         )
         _curate_options.advice()
-        limits = len(chosen.quotas) + (chosen.minimum_similarity is not None)
+        limits = len(chosen.quotas) + (chosen.minimum_similarity is not None) + (chosen.minimum_score is not None)
         with st.popover(
             f"{limits}" if limits else "",
             icon=":material/tune:",
-            help="Options of the selector, quotas by source, a minimum similarity",
+            help="Options of the selector, quotas by source, a minimum similarity, a shortest answer",
             key=ui.key("options"),
         ):
             _curate_options.draw(pool)

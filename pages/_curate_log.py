@@ -141,6 +141,8 @@ def ways_out(n_pool: int) -> None:
         ways.append(("Lift the quotas", partial(_link.choose, quotas={})))
     if chosen.minimum_similarity is not None:
         ways.append(("Lift the minimum similarity", partial(_link.choose, minimum_similarity=None)))
+    if chosen.minimum_score is not None:
+        ways.append(("Lift the minimum score", partial(_link.choose, minimum_score=None)))
     for action, ids in (("unpin", state.pinned), ("unban", state.banned)):
         if ids:
             ways.append((f"{action.capitalize()} all {len(ids):,}", partial(_act, action, ids)))

@@ -1,4 +1,4 @@
-"""The Curate page's further choices: a selector's options, quotas by source, a minimum; feedback; which selector."""
+"""The Curate page's further choices: a selector's options, quotas by source, minimums; feedback; which selector."""
 
 from __future__ import annotations
 
@@ -32,11 +32,24 @@ def draw(pool: str) -> None:
             help="Rows whose nearest query is less similar than this are not picked, unless pinned. Empty: none.",
             key=_link.follow("minimum", chosen.minimum_similarity),
         )
+        least = chosen.minimum_score
+        if chosen.scorer == "length":  # another scorer's minimum comes from a config and stays as it is
+            least = st.number_input(
+                "Shortest answer, in characters",
+                0.0,
+                value=least,
+                step=10.0,
+                format="%.0f",
+                placeholder="any",
+                help="Rows whose answers are shorter than this are not picked, unless pinned. Empty: any.",
+                key=_link.follow("shortest", least),
+            )
         quotas = _quotas(pool, chosen.quotas)
         if st.form_submit_button("Apply", type="primary"):
             with ui.guard():
                 made = options.from_dict(values).to_dict()
-                _link.choose(options=made, seed=int(seed), minimum_similarity=minimum, quotas=quotas)
+                limits = {"minimum_similarity": minimum, "minimum_score": least, "quotas": quotas}
+                _link.choose(options=made, seed=int(seed), **limits)
                 st.rerun(scope="fragment")
 
 

@@ -91,7 +91,7 @@ def _show(address: dict[str, str]) -> None:
 
 # ------------------------------------------------------------------------------------------------------ selection
 
-_CHOICE = ("representation", "selector", "options", "budget", "seed", "quotas", "minimum", "feedback")
+_CHOICE = ("representation", "selector", "options", "budget", "seed", "quotas", "minimum", "score", "feedback")
 
 
 def _spelled(selection: SelectionConfig) -> dict[str, str]:
@@ -103,6 +103,7 @@ def _spelled(selection: SelectionConfig) -> dict[str, str]:
         "seed": str(selection.seed),
         "quotas": json.dumps(selection.quotas, sort_keys=True) if selection.quotas else "",
         "minimum": "" if selection.minimum_similarity is None else f"{selection.minimum_similarity:g}",
+        "score": "" if selection.minimum_score is None else f"{selection.scorer}:{selection.minimum_score:g}",
         "feedback": f"{selection.feedback_weight:g}" if selection.feedback else "",
     }
 
@@ -119,6 +120,9 @@ def selection() -> SelectionConfig:
         made |= {"seed": number("seed"), "quotas": json.loads(read("quotas", "{}"))}
         if read("minimum"):
             made["minimum_similarity"] = float(read("minimum"))
+        if read("score"):
+            made["scorer"], _, least = read("score").partition(":")
+            made["minimum_score"] = float(least)
         if read("feedback"):
             made |= {"feedback": True, "feedback_weight": float(read("feedback"))}
         return SelectionConfig.from_dict(made)

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from curation.workspace import Workspace
+    from tests.scripted import Script
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")  # a busy machine is no defect
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +58,15 @@ def served(monkeypatch: pytest.MonkeyPatch) -> None:
         PagesManager.uses_pages_directory = False
 
     monkeypatch.setattr(PagesManager, "__init__", settled)
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Put a script in the place of training and judging."""
+    from curation import evaluation, training
+    from tests.scripted import Script
+
+    made = Script()
+    monkeypatch.setattr(training, "fine_tune", made.fine_tune)
+    monkeypatch.setattr(evaluation, "evaluate", made.evaluate)
+    return made

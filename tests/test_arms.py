@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from curation import arms, results
+from curation import arms, design, results
 from curation.config import ExperimentConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ def test_a_plan_counts_steps_as_the_trainer_does() -> None:
     training = TrainingConfig(epochs=2.5, batch_size=16)
     for n in (1, 15, 16, 17, 100):
         plan = BatchPlan([5] * n, batch_size=16, micro_batch_size=16, seed=0)
-        assert arms.steps(training, n) == round(2.5 * plan.steps_per_epoch)
-    assert arms.steps(TrainingConfig(max_steps=7), 1000) == 7
-    assert arms.steps(training, 0) == 0
+        assert design.steps(training, n) == round(2.5 * plan.steps_per_epoch)
+    assert design.steps(TrainingConfig(max_steps=7), 1000) == 7
+    assert design.steps(training, 0) == 0
 
 
 def test_a_plan_has_every_arm_in_order_with_its_own_training() -> None:

@@ -17,7 +17,7 @@ from curation.errors import DataError
 from curation.progress import Silent
 from curation.representations import Representation
 
-LOADING, SHARD, BATCH, TOKEN, SQUARE = 3.0, 0.5, 0.02, 3e-4, 4e-7
+LOADING, SHARD, BATCH, ROW, TOKEN, SQUARE = 3.0, 0.5, 0.02, 0.004, 3e-4, 4e-7
 
 
 class Clock:
@@ -40,12 +40,13 @@ class Priced(Representation):
     def __init__(self, clock: Clock) -> None:
         super().__init__(Options())
         self.clock, self.loaded, self.computed = clock, False, 0
+        self.lengths: dict[str, int] = {}
 
     def key(self) -> dict[str, Any]:
         return {}
 
     def length(self, example: Example, role: str) -> int:  # noqa: ARG002
-        n = len(example.answer.split())
+        n = self.lengths.setdefault(example.id, len(example.answer.split()))  # as encodings are kept
         if n > 600:
             raise RowError("too long")
         return n
@@ -58,7 +59,7 @@ class Priced(Representation):
     def compute(self, examples: Sequence[Example], role: str) -> Any:
         lengths = [self.length(example, role) for example in examples]
         n, longest = len(lengths), max(lengths)
-        self.clock.now += self.slow * (BATCH + TOKEN * n * longest + SQUARE * n * longest**2)
+        self.clock.now += self.slow * (BATCH + ROW * n + TOKEN * n * longest + SQUARE * n * longest**2)
         self.computed += n
         return np.full((n, 1, 8), 8**-0.5, dtype=np.float32)
 
@@ -72,7 +73,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def rows(lengths: Sequence[int]) -> list[Example]:
     return [
-        Example(f"r{i}", (Message("user", "q"), Message("assistant", "w " * int(n)))) for i, n in enumerate(lengths)
+        Example(f"r{i} of {n}", (Message("user", "q"), Message("assistant", "w " * int(n))))
+        for i, n in enumerate(lengths)
     ]
 
 
@@ -105,6 +107,24 @@ def test_other_rows_are_priced_by_their_own_terms(clock: Clock) -> None:
     assert foretold == pytest.approx(taken(representation, short), rel=0.1)
     assert foretold < rates.price(800) / 3
     assert rates.price(1600) == pytest.approx(2 * rates.price(800))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_shorter_than_all_that_were_tried_are_priced_too(clock: Clock, seed: int) -> None:
+    class Disturbed(Priced):
+        """Takes some percent longer than its terms say, now more and now less."""
+
+        noise = np.random.default_rng(seed)
+
+        def compute_batches(self, batches: Any, role: str, progress: Any) -> Any:
+            self.slow = 1.0 + 0.05 * abs(self.noise.standard_normal())
+            return super().compute_batches(batches, role, progress)
+
+    representation, rng = Disturbed(clock), np.random.default_rng(seed)
+    rates = calibrate(representation, rows(rng.integers(300, 600, 800)))
+    short = rows(rng.integers(3, 60, 800))
+    foretold = rates.price(800, mean_terms(representation, short, "pool"))
+    assert foretold == pytest.approx(taken(Priced(clock), short), rel=0.3)
 
 
 def test_a_row_that_takes_more_than_the_time_allowed_is_tried_alone(clock: Clock) -> None:

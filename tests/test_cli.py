@@ -94,3 +94,13 @@ def test_the_cost_is_told_before_anything_is_computed(config: Path, tmp_path: Pa
     assert not (tmp_path / "home" / "features").exists()
     table = winnow("cost", str(config), cwd=tmp_path).stdout
     assert "31 to compute, 0 stored already" in table and "pool rows" in table
+
+
+def test_a_bad_subset_file_in_a_config_is_one_sentence(config: Path, tmp_path: Path, tiny_lm: Path) -> None:
+    (tmp_path / "own.jsonl").write_text("nobody\n")
+    asked = json.loads(config.read_text())
+    asked |= {"model": {"name": str(tiny_lm)}, "experiment": {"subsets": {"own": "own.jsonl"}}}
+    config.write_text(json.dumps(asked))
+    told = winnow("run", str(config), cwd=tmp_path)
+    assert told.returncode == errors.DataError.exit_code
+    assert told.stderr.splitlines()[-1].startswith("error: own.jsonl, line 1: the row 'nobody' is not in the pool")

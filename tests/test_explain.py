@@ -76,7 +76,7 @@ def check(chosen: Selected, index: int) -> Explanation:
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 30), st.booleans())
 def test_what_is_said_comes_true(name: str, seed: int, n_queries: int, budget: int, ties: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -91,7 +91,7 @@ def test_what_is_said_comes_true(name: str, seed: int, n_queries: int, budget: i
 
 @pytest.mark.parametrize("name", ["mmr", "facility_location", "herding"])
 @given(st.integers(0, 10**6), st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_bounds_of_the_first_picks_lead_to_the_same(name: str, seed: int, ties: bool) -> None:
     chosen = selected(name, problem(seed, ties=ties), Budget(examples=25), Overrides((1, 2), (3,)))
     with mock.patch("curation.selected.FEW", 4), mock.patch("curation.explain.FEW", 4):
@@ -100,7 +100,7 @@ def test_bounds_of_the_first_picks_lead_to_the_same(name: str, seed: int, ties: 
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6), st.booleans(), st.booleans())
 def test_quotas_lengths_and_minimums_are_named(name: str, seed: int, tokens: bool, minimum: bool) -> None:
     asked = problem(seed)
@@ -161,6 +161,25 @@ def test_a_pin_says_who_would_come_in_its_place() -> None:
     assert (told.turn, told.picked_by, told.replacement) == (None, None, 1)
     own = selected("doubly_greedy", Problem(similarity), Budget(examples=2), Overrides(pinned=(0,)))
     assert explain(own, 0).replacement is None  # it would be picked all the same
+
+
+@pytest.mark.parametrize("name", [n for n in EVERY if n in (*RANKINGS, "round_robin")])
+def test_under_quotas_the_turn_is_that_without_them(name: str) -> None:
+    asked = problem(5)
+    chosen = selected(name, asked, Budget(examples=8), Overrides(pinned=(3,)), quotas={"s1": 2})
+    for index in range(40):
+        told = explain(chosen, index)
+        if told.barrier and told.turn is not None:
+            assert chosen.selector.select(asked, told.turn + 2, chosen.overrides).indices[-1] == index
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_pins_that_leave_too_few_tokens_are_not_said_to_take_all(name: str) -> None:
+    asked = problem(1).having(costs=np.full(40, 10))
+    chosen = selected(name, asked, Budget(tokens=15), Overrides(pinned=(1,)))
+    assert chosen.subset.indices.tolist() == [1] and explain(chosen, 5).barrier == "tokens"
+    chosen = selected(name, asked, Budget(tokens=100), Overrides(pinned=(0,)), quotas={"s0": 1, "s1": 0, "s2": 0})
+    assert chosen.subset.indices.tolist() == [0] and explain(chosen, 5).barrier == "quota"
 
 
 def test_pins_that_take_the_whole_budget_are_what_stands_between() -> None:

@@ -123,7 +123,7 @@ def test_thinning_never_draws_more_than_it_may_nor_rows_without_a_place() -> Non
     st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=3, max_size=12),
     st.integers(0, 3),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_inside_is_the_even_odd_rule_edge_by_edge(corners: list[tuple[int, int]], seed: int) -> None:
     xy = np.random.default_rng(seed).integers(-5, 6, size=(60, 2)).astype(np.float32) / 2
     xy[0] = np.nan

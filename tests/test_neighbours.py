@@ -32,7 +32,7 @@ def plain(made: Features, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(st.integers(1, 60), st.integers(1, 8), st.integers(0, 5), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_it_is_the_plain_definition_with_ties_to_the_lower_index(n: int, k: int, seed: int, is_sparse: bool) -> None:
     rows = np.zeros((n, 4))  # unit vectors along axes and nothing: many ties, and every product exact
     kind = np.random.default_rng(seed).integers(0, 5, n)

@@ -99,3 +99,19 @@ def test_the_config_in_the_card_reads_back(records: dict[str, Any]) -> None:
     text = report.markdown_from(**records)
     config = text.rpartition("## Make it again")[2].partition("```\n")[2].partition("\n```")[0]
     assert RunConfig.from_dict(json.loads(config)).to_dict() == records["config"]
+
+
+def test_a_quantile_check_and_what_arms_took_are_on_the_card(records: dict[str, Any]) -> None:
+    assert "Does nearness predict" not in report.markdown_from(**records)
+    told = {"mean": 1.0, "low": 0.9, "high": 1.1, "per_seed": [1.0]}
+    records["summary"]["quantiles"] = {
+        "metrics": ["query_loss"],
+        "parts": [{"distance": 0.1 * n, "metrics": {"query_loss": told}} for n in range(10)],
+        "spearman": {"query_loss": {"mean": 0.9, "low": 0.6, "high": 0.98}},
+        "n_examples": 200,
+        "name": "less",
+    }
+    text = report.markdown_from(**records).replace("\\", "")
+    assert "Spearman correlation of nearness by LESS" in text and "0.90 (0.60 to 0.98) with query loss" in text
+    assert "Device-hours a point" in text and "Every arm makes as many passes over its own rows" in text
+    assert "with the full pool" in text

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from curation import pipeline, selecting, selectors
+from curation import pipeline, scoring, selecting, selectors
 from curation.config import (
     BudgetConfig,
     DatasetConfig,
@@ -93,8 +94,27 @@ def test_minimums_come_from_the_config(workspace: Workspace, keys: tuple[str, st
     more = SelectionConfig(budget=BudgetConfig(examples=n + 1), minimum_similarity=level)
     with pytest.raises(SelectionError, match=f"only {n} of 60 are neither banned nor below the minimum"):
         pipeline.select(workspace, shown, more)
-    with pytest.raises(SelectionError, match="have no scores; run a scorer or clear the minimum"):
-        pipeline.select(workspace, shown, SelectionConfig(budget=BudgetConfig(examples=5), minimum_score=0.5))
+
+
+def test_a_minimum_score_is_of_the_scorer_that_is_named(
+    workspace: Workspace, keys: tuple[str, str], tiny_lm: Path
+) -> None:
+    shown, examples = represent(workspace, keys), workspace.examples(keys[0])
+    long = {i for i, e in enumerate(examples) if len(e.answer) >= 7}
+    assert 0 < len(long) < 60
+    config = SelectionConfig(budget=BudgetConfig(examples=len(long)), minimum_score=7)
+    assert set(pipeline.select(workspace, shown, config).indices.tolist()) == long
+    more = dataclasses.replace(config, budget=BudgetConfig(examples=len(long) + 1))
+    with pytest.raises(SelectionError, match=f"only {len(long)} of 60 are neither banned nor below the minimum"):
+        pipeline.select(workspace, shown, more)
+    with pytest.raises(ConfigError, match="the scorer 'perplexity' needs a base model; give a folder or a hub id"):
+        pipeline.select(workspace, shown, dataclasses.replace(config, scorer="perplexity"))
+    with pytest.raises(ConfigError, match="unknown scorer 'beauty'"):
+        pipeline.select(workspace, shown, dataclasses.replace(config, scorer="beauty"))
+    model = ModelConfig(name=str(tiny_lm), device="cpu")
+    found = scoring.scores(workspace, keys[0], "perplexity", model)
+    assert found.shape == (60,) and (found > 1).all()
+    np.testing.assert_array_equal(scoring.scores(workspace, keys[0], "perplexity", model), found)
 
 
 def test_quotas_in_a_config_are_whole_numbers() -> None:
@@ -103,6 +123,14 @@ def test_quotas_in_a_config_are_whole_numbers() -> None:
             SelectionConfig(quotas={"s": bad})  # type: ignore[dict-item]
     config = SelectionConfig(quotas={"s": 3}, minimum_similarity=0.5)
     assert SelectionConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_row_that_is_pinned_and_banned_is_named(workspace: Workspace, keys: tuple[str, str]) -> None:
+    shown, ids = represent(workspace, keys), workspace.ids(keys[0])
+    for decided in ({"pinned": (ids[3],), "banned": (ids[5], ids[3])}, {"pinned": (ids[3], ids[5], ids[3])}):
+        chosen = SelectionConfig(budget=BudgetConfig(examples=5), **decided)  # type: ignore[arg-type]
+        with pytest.raises(SelectionError, match=f"row {ids[3]} is both pinned and banned, or pinned twice; undo one"):
+            pipeline.select(workspace, shown, chosen)
 
 
 def test_vectors_are_the_features_of_the_rows(workspace: Workspace, keys: tuple[str, str]) -> None:

@@ -45,12 +45,20 @@ def test_what_one_query_alone_brings_is_less_stable_than_what_all_want() -> None
     assert np.mean([told[i] for i in range(20, 30)]) == pytest.approx(alone, abs=0.1)
 
 
+def test_what_a_pin_asks_for_as_a_query_is_asked_for_in_every_draw() -> None:
+    similarity = np.random.default_rng(1).uniform(0, 0.1, size=(10, 300)).astype(np.float32)
+    similarity[9, 20:30] = 0.8  # wanted by the last row alone
+    made = chosen("doubly_greedy", similarity, 10)
+    assert sorted(made.subset.indices) == list(range(20, 30))
+    assert (stability(made, fixed=1) == 1).all()
+    assert (stability(made) < 1).all()
+
+
 def test_pins_and_random_draws_do_not_hang_on_the_queries() -> None:
     similarity = np.random.default_rng(2).normal(size=(4, 50)).astype(np.float32)
     assert (stability(chosen("random", similarity, 1)) == 1).all()  # a large pool for one pick
     made = chosen("round_robin", similarity, 10, Overrides(pinned=(7,), banned=(8,)))
     assert stability(made)[0] == 1
-    assert stability(chosen("round_robin", similarity, 0)).shape == (0,)
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -323,6 +323,18 @@ def test_early_stopping_keeps_the_epoch_with_the_lowest_query_loss(
         assert (checkpoint == kept) == (k == result.best_epoch)
 
 
+def test_training_ends_once_epochs_in_a_row_brought_no_lower_query_loss(
+    model: ModelConfig, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([3.0, 1.0, 2.0, 1.5, 0.1])
+    monkeypatch.setattr(recorder, "answer_losses", lambda *_, **__: [next(losses)])
+    config = replace(CONFIG, epochs=6.0, early_stopping=True)
+    queries = [example("Name a colour.", "Blue is a colour.")]
+    result = training.fine_tune(model, examples, config, tmp_path, seed=0, queries=queries)
+    assert result.query_losses == (3.0, 1.0, 2.0, 1.5) and result.best_epoch == 2
+    assert (result.steps, result.epochs) == (12, 4.0) and len(log(tmp_path)) == 12
+
+
 def test_nan_stops_the_training_and_the_last_good_checkpoint_is_kept(
     model: ModelConfig, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

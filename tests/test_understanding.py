@@ -96,6 +96,21 @@ def test_the_words_name_what_stands_between(ready: tuple[Workspace, str]) -> Non
     assert last in now.pool_ids
 
 
+def test_under_quotas_a_place_is_told_as_that_without_them(ready: tuple[Workspace, str]) -> None:
+    ws, _ = ready
+    now = view(ready, quotas={"s0": 1})
+    told = [workbench.detail(ws, now, i) for i in now.pool_ids[::5]]
+    numbers = {
+        t.example.id: t.sentence.split("would be number ")[1].split(" ")[0]
+        for t in told
+        if "number" in t.sentence and "would be" in t.sentence
+    }
+    assert numbers and all("Without quotas it would be number" in t.sentence for t in told if t.example.id in numbers)
+    for row, number in numbers.items():
+        larger = view(ready, budget=int(number))
+        assert larger.pool_ids[larger.subset.indices[-1]] == row
+
+
 def test_twins_are_named(ready: tuple[Workspace, str], monkeypatch: pytest.MonkeyPatch) -> None:
     ws, _ = ready
     now = view(ready)
@@ -124,9 +139,11 @@ def test_a_selection_is_measured_beside_random_and_bounds(ready: tuple[Workspace
     assert 0 <= told["stability"] <= 1
     assert workbench.stability(ws, now).shape == (12,)
     ids = [now.pool_ids[i] for i in now.subset.indices]
+    ws.override(ready[1], "pin", ids[:2])
+    assert workbench.understanding(ws, view(ready, budget=2))["stability"] is None
+    ws.override(ready[1], "undo")
     again = workbench.measured(ws, now.represented, ids)
     assert again == {k: v for k, v in told.items() if k != "stability"}
-    assert workbench.understanding(ws, view(ready, budget=0))["stability"] is None
     assert json.loads(json.dumps(told)) == told
 
 

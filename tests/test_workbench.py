@@ -13,6 +13,7 @@ import pytest
 from curation import comparison, export, jobs, pipeline, tasks, workbench
 from curation.config import BudgetConfig, DatasetConfig, RepresentationConfig, RunConfig, SelectionConfig, read_config
 from curation.errors import ConfigError, DataError, JobError, SelectionError, WorkspaceError
+from curation.tables import SavedSelection
 from curation.workspace import Workspace
 
 
@@ -135,6 +136,17 @@ def test_saved_selections_are_versions_and_compare(workspace: Workspace, project
     entered, left = comparison.diff(b, a)
     assert (set(entered), set(left)) == (set(told.only_b), set(told.only_a))
     assert a.ids == tuple(comparison.open_saved(workspace, first).table["id"])  # version 2 overwrote nothing
+
+
+def test_the_parent_is_the_one_that_was_opened(workspace: Workspace, project: str) -> None:
+    def save(name: str) -> SavedSelection:
+        return comparison.save_selection(workspace, workbench.view(workspace, project), name)
+
+    first, second = save("one"), save("two")
+    assert (first.parent, second.parent) == ("", "one v1")
+    comparison.restore(workspace, first)
+    assert save("three").parent == "one v1"
+    assert save("three").parent == "three v1"
 
 
 def test_a_saved_selection_is_restored_with_its_decisions_in_one_act(workspace: Workspace, project: str) -> None:

@@ -107,11 +107,11 @@ def check(folder: Path, progress: Progress, *, against: Mapping[str, Path] | Non
     others = {name: _Prompts(_examples(path)) for name, path in (against or {}).items()}
     progress.start("Check rows", pq.read_metadata(folder / ROWS).num_rows, "rows")
     for batch in _batches(_examples(folder)):
-        turns = [[_split(m.content) or [m.content.strip()] for m in example.messages] for example in batch]
+        turns = [_turns(example) for example in batch]
         signatures.append(_signatures([list(itertools.chain(*own)) for own in turns]))
         for example, own in zip(batch, turns, strict=True):
             ids.append(example.id)
-            held = [f"contains_{name}" for name, prompts in others.items() if prompts.held(example, own)]
+            held = [f"contains_{name}" for name, prompts in others.items() if any(prompts.found(example, own))]
             tags.append(row_tags(example) + held)
         progress.advance(len(batch))
     for row in near_duplicates(np.concatenate(signatures)):
@@ -201,26 +201,45 @@ class _Prompts:
             shared.update(_shingles(prompt, _OVERLAP))
         self._whole: dict[int, set[tuple[str, ...]]] = defaultdict(set)  # length → prompts
         self._rows_of: dict[tuple[str, ...], list[int]] = defaultdict(list)  # shingle → numbers of prompts
-        self._sizes: list[int] = []
+        self._long: list[tuple[tuple[str, ...], int]] = []  # prompt, number of its shingles
         for prompt in sorted(words):
             if _WHOLE <= len(prompt) < _WHOLE + _OVERLAP:
                 self._whole[len(prompt)].add(prompt)
             elif len(prompt) >= _WHOLE + _OVERLAP:
                 own = {s for s in _shingles(prompt, _OVERLAP) if shared[s] <= limit}
                 for shingle in own:
-                    self._rows_of[shingle].append(len(self._sizes))
-                self._sizes.append(len(own))
+                    self._rows_of[shingle].append(len(self._long))
+                self._long.append((prompt, len(own)))
 
-    def held(self, example: Example, turns: list[list[str]]) -> bool:
-        """Whether a row, the words of whose turns are given, holds one of the prompts."""
+    def found(self, example: Example, turns: list[list[str]]) -> Iterator[tuple[str, ...]]:
+        """Yield the prompts, as words, that a row holds; `turns` are the words of its turns."""
         words = list(itertools.chain(*turns))
-        if any(not known.isdisjoint(_shingles(words, n)) for n, known in self._whole.items()):
-            return True
+        for n, known in self._whole.items():
+            yield from known & _shingles(words, n)
         hits = Counter(p for s in _shingles(words, _OVERLAP) & self._rows_of.keys() for p in self._rows_of[s])
-        if any(count >= _SHARE * self._sizes[prompt] for prompt, count in hits.items()):
-            return True
+        for number, count in hits.items():
+            prompt, size = self._long[number]
+            if count >= _SHARE * size:
+                yield prompt
         asked = (turn for m, turn in zip(example.messages, turns, strict=True) if m.role == "user")
-        return any(tuple(turn) in self._exact for turn in asked)
+        yield from (tuple(turn) for turn in asked if tuple(turn) in self._exact)
+
+
+def held_prompts(rows: Iterable[Example], others: Iterable[Example]) -> set[str]:
+    """Return the ids of those of `others` whose prompt stands in one of `rows` (see the module's head)."""
+    ids: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    kept = list(others)
+    for example in kept:
+        prompt = _prompt(example)
+        ids[tuple(_split(prompt)) or (prompt.strip(),)].append(example.id)
+    prompts = _Prompts(kept)
+    held = {prompt for row in rows for prompt in prompts.found(row, _turns(row))}
+    return {row_id for prompt in held for row_id in ids[prompt]}
+
+
+def _turns(example: Example) -> list[list[str]]:
+    """Words of each turn; a turn without any is its own text."""
+    return [_split(m.content) or [m.content.strip()] for m in example.messages]
 
 
 def _prompt(example: Example) -> str:

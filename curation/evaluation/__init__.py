@@ -115,16 +115,7 @@ def evaluate(
 
     started = time.monotonic()
     rows = {"queries": queries, "tests": tests}
-    metrics = {name: METRICS.create(name, **config.options.get(name, {})) for name in config.metrics}
-    metrics = {name: metric for name, metric in metrics.items() if rows[metric.role]}
-    if not metrics:
-        raise EvaluationError(
-            f"nothing to judge by: metrics {', '.join(config.metrics) or 'none'} with {len(queries)} queries and "
-            f"{len(tests)} tests; give rows for at least one metric"
-        )
-    lacking = {name: _lacking(name, metric, rows[metric.role]) for name, metric in metrics.items()}
-    for metric in metrics.values():
-        metric.prepare()
+    metrics, lacking = check(config, queries, tests)
     judge = Judge(model, adapter, rows, config, progress or Silent())
     per_example, ids, summary = {}, {}, {}
     for name, metric in metrics.items():
@@ -147,9 +138,42 @@ def evaluate(
         answers=list(answered.values()),
         answer_ids=list(answered),
         reasons={name: metric.reasons for name, metric in metrics.items() if metric.reasons},
-        rejected=[*judge.rejected.items(), *(pair for pairs in lacking.values() for pair in pairs)],
+        rejected=[*judge.rejected.items(), *lacking],
         seconds=time.monotonic() - started,
     )
+
+
+def check(
+    config: EvaluationConfig, queries: Sequence[Example], tests: Sequence[Example]
+) -> tuple[dict[str, Metric], list[tuple[str, str]]]:
+    """Refuse what can't be measured before a model is loaded, or tuned in vain.
+
+    Returns
+    -------
+    dict of str to Metric
+        The metrics of `config` for which there are rows.
+    list of (id, reason)
+        Rows that lack a field which a metric needs.
+
+    Raises
+    ------
+    EvaluationError
+        If no metric has rows, a metric can judge none of its rows, or can't be measured on this machine as it is set.
+    ConfigError
+        If a metric or one of its options is unknown.
+    """
+    rows = {"queries": queries, "tests": tests}
+    metrics = {name: METRICS.create(name, **config.options.get(name, {})) for name in config.metrics}
+    metrics = {name: metric for name, metric in metrics.items() if rows[metric.role]}
+    if not metrics:
+        raise EvaluationError(
+            f"nothing to judge by: metrics {', '.join(config.metrics) or 'none'} with {len(queries)} queries and "
+            f"{len(tests)} tests; give rows for at least one metric"
+        )
+    lacking = [pair for name, metric in metrics.items() for pair in _lacking(name, metric, rows[metric.role])]
+    for metric in metrics.values():
+        metric.prepare()
+    return metrics, lacking
 
 
 def _lacking(name: str, metric: Metric, rows: Sequence[Example]) -> list[tuple[str, str]]:

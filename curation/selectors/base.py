@@ -9,7 +9,6 @@ budget is to read another prefix of it.
 from __future__ import annotations
 
 import hashlib
-import math
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -202,14 +201,14 @@ class Selector(ABC):
         Raises
         ------
         SelectionError
-            If the budget exceeds what bans, minimums and quotas leave, pins exceed the budget or a quota, overrides
-            contradict themselves, or a quota names no source.
+            If the budget exceeds what bans, minimums and quotas leave or holds nobody, pins exceed the budget or a
+            quota, overrides contradict themselves, or a quota names no source.
         """
         problem = problem if isinstance(problem, Problem) else Problem(problem)
         budget = budget if isinstance(budget, Budget) else Budget(examples=budget)
         getattr(problem, self.reads)
         _check_overrides(problem, overrides)
-        banned = _below(problem, minimum_similarity, minimum_score)
+        banned = problem.below(minimum_similarity, minimum_score)
         banned[list(overrides.banned)] = True
         banned[list(overrides.pinned)] = False
         walk = _Walk(problem, budget, overrides.pinned, quotas or {})
@@ -218,6 +217,11 @@ class Selector(ABC):
         blocked[list(overrides.pinned)] = True
         ordering = self._ordering(problem, blocked, overrides.pinned, walk.n_expected, seed)
         picks, places, turns = walk.take(ordering, blocked)
+        if not len(overrides.pinned) + len(places):
+            raise SelectionError(
+                f"nothing that may be picked fits into {budget.tokens} tokens; raise the budget, or lift bans, "
+                "minimums or quotas"
+            )
         pinned = np.array(overrides.pinned, dtype=np.int64)
         beside = np.full(len(pinned), -1, dtype=np.int64)
         return Subset(
@@ -256,20 +260,6 @@ def _check_overrides(problem: Problem, overrides: Overrides) -> None:
         raise SelectionError(f"candidate {min(both)} is both pinned and banned; undo one of the two")
 
 
-def _below(problem: Problem, similarity: float | None, score: float | None) -> npt.NDArray[np.bool_]:
-    """Which candidates are below a minimum."""
-    below = np.zeros(problem.n_pool, dtype=np.bool_)
-    if similarity is not None:
-        below |= problem.nearest < similarity
-    if score is not None:
-        if problem.scores is None:
-            raise SelectionError(
-                f"the minimum score is {score:g} but the candidates have no scores; run a scorer or clear the minimum"
-            )
-        below |= ~(np.asarray(problem.scores) >= score)
-    return below
-
-
 class _Walk:
     """Takes from an ordering what budget, quotas and token counts allow."""
 
@@ -277,18 +267,11 @@ class _Walk:
         self._problem, self._budget, self._pinned = problem, budget, pinned
         self._costs = None
         self._room = dict(quotas)
+        self.n_expected = problem.in_examples(budget)
         if budget.tokens is None:
-            assert budget.examples is not None
-            self.n_expected = budget.examples
-            self._left = budget.examples - len(pinned)
+            self._left = self.n_expected - len(pinned)
         else:
-            if problem.costs is None:
-                raise SelectionError(
-                    "the budget is in tokens but the problem has no costs; give each candidate's tokens"
-                )
             self._costs = np.asarray(problem.costs)
-            mean = float(self._costs.mean())
-            self.n_expected = min(problem.n_pool, math.ceil(budget.tokens / mean) if mean else problem.n_pool)
             self._left = budget.tokens - int(self._costs[list(pinned)].sum())
 
     def check(self, banned: npt.NDArray[np.bool_], n_banned: int) -> None:

@@ -12,16 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
 from curation.config import Options, option
 from curation.selectors.base import Picks, Problem, Selector
 from curation.selectors.knn_uniform import ALPHA, C, by_mass, nearest_neighbours, not_converged
-from curation.selectors.ranking import best, threaded
+from curation.selectors.ranking import best, processors, threaded
 
-_TILE = 1024  # candidates on either side of the products held at once
+_TILE = 2048  # candidates on either side of the products held at once
 _CROWDED = 64  # candidates whose products with all others are held at once
 
 
@@ -64,32 +66,61 @@ class KNNKDE(Selector):
 
 
 def _density(vectors: npt.NDArray[np.float32], sigma: float, n_near: int) -> npt.NDArray[np.float64]:
-    """ρ(z) = Σ max(0, 1 − 2 (1 − cos(z, z′))/σ²) over the `n_near` candidates nearest to z, itself included, (n,)."""
+    """ρ(z) = Σ max(0, 1 − 2 (1 − cos(z, z′))/σ²) over the `n_near` candidates nearest to z, itself included, (n,).
+
+    Each pair is compared once, in tiles of equal size, and summed in whole numbers: equal vectors get equal densities,
+    in whatever order.
+    """
     n, d = vectors.shape
     tile = min(_TILE, -(-n // 64) * 64)
-    padded = np.zeros((-(-n // tile) * tile, d), dtype=np.float32)  # equal tiles: equal vectors get equal products
+    padded = np.zeros((-(-n // tile) * tile, d), dtype=np.float32)
     padded[:n] = vectors
     edge = np.float32(1 - sigma**2 / 2)  # the cosine from which the kernel is above 0
-
-    def of_rows(start: int) -> npt.NDArray[np.float64]:
-        rows = padded[start : start + tile]
-        total, count = np.zeros(tile), np.ones(tile, dtype=np.int64)
-        for other in range(0, n, tile):
-            near = (rows @ padded[other : other + tile].T)[:, : n - other]
-            near -= edge
-            np.maximum(near, 0, out=near)
+    scale = np.float32(2**30 / (tile * (1 - edge)))  # no tile's sum passes 31 bits
+    total, count = (np.zeros(len(padded), dtype=np.int64) for _ in range(2))
+    near = np.empty((tile, tile), dtype=np.float32)
+    parts = [slice(rows[0], rows[-1] + 1) for rows in np.array_split(np.arange(tile), min(tile, processors()))]
+    for start in range(0, n, tile):
+        rows = slice(start, start + tile)
+        for other in range(start, n, tile):
+            columns = slice(other, other + tile)
+            np.matmul(padded[rows], padded[columns].T, out=near)
+            near[:, n - other :] = -2
             if other == start:
-                np.fill_diagonal(near, 0)  # a candidate's nearness to itself is 1, whatever rounding says
-            total += near.sum(axis=1)
-            count += np.bitwise_count(np.packbits(near > 0, axis=1)).sum(axis=1, dtype=np.int64)
-        crowded = np.flatnonzero(count[: n - start] > n_near)
-        for some in np.array_split(crowded, len(crowded) // _CROWDED + 1):
-            near = (rows[some] @ vectors.T - edge).clip(0)
-            near[np.arange(len(some)), start + some] = 0
-            total[some] = [row[best(row, n_near - 1)].sum(dtype=np.float64) for row in near]
-        return total
+                np.fill_diagonal(near, -2)  # a candidate's nearness to itself is 1, whatever rounding says
+            added = threaded(lambda part: _add_up(near[part], edge, scale), parts)
+            for part, found in zip(parts, added, strict=True):
+                for sums, (of_rows, of_columns) in zip((total, count), found, strict=True):
+                    sums[rows][part] += of_rows
+                    if other > start:
+                        sums[columns] += of_columns
+    density = total / scale.astype(np.float64)
+    crowded = np.flatnonzero(count[:n] >= n_near)
+    for some in np.array_split(crowded, len(crowded) // _CROWDED + 1):
+        closest = (vectors[some] @ vectors.T - edge).clip(0)
+        closest[np.arange(len(some)), some] = 0
+        density[some] = [row[best(row, n_near - 1)].sum(dtype=np.float64) for row in closest]
+    return 1 + density[:n] * (2 / sigma**2)
 
-    return 1 + np.concatenate(threaded(of_rows, range(0, n, tile)))[:n] * (2 / sigma**2)
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _add_up(cosines: Any, edge: Any, scale: Any) -> Any:
+    """By row and by column: the sum of what lies above `edge`, in units of 1/scale, and how many do."""
+    n, m = cosines.shape
+    sums, counts = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    column_sums, column_counts = np.zeros(m, dtype=np.int32), np.zeros(m, dtype=np.int32)
+    for i in range(n):
+        total = count = np.int32(0)
+        row = cosines[i]
+        for j in range(m):
+            value = np.int32(max(row[j] - edge, np.float32(0)) * scale + np.float32(0.5))
+            one = np.int32(value > 0)
+            total += value
+            count += one
+            column_sums[j] += value
+            column_counts[j] += one
+        sums[i], counts[i] = total, count
+    return (sums, column_sums), (counts, column_counts)
 
 
 def _portions(

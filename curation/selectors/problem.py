@@ -8,11 +8,13 @@ by far of all that a selection out of a large pool does, so its values are check
 from __future__ import annotations
 
 import copy
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -41,8 +43,9 @@ class Budget:
             raise SelectionError(
                 f"the budget has examples={self.examples} and tokens={self.tokens}, expected exactly one of the two"
             )
-        if (self.examples or 0) < 0 or (self.tokens or 0) < 0:
-            raise SelectionError(f"the budget is {self.examples or self.tokens}, expected at least 0")
+        amount: object = self.examples if self.tokens is None else self.tokens
+        if isinstance(amount, bool) or not isinstance(amount, Integral) or amount < 1:
+            raise SelectionError(f"the budget is {amount!r}, expected a whole number of at least 1; raise it")
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,44 @@ class Problem:
                 "give pool_features, or choose a selector that goes by similarity alone"
             )
         return comparable(self.pool_features)
+
+    def below(self, similarity: float | None, score: float | None) -> npt.NDArray[np.bool_]:
+        """Which candidates are below a minimum of `nearest`, or of `scores`, where there is one, (n_pool,).
+
+        Raises
+        ------
+        SelectionError
+            If a minimum is not a number, or there are no scores for it.
+        """
+        below = np.zeros(self.n_pool, dtype=np.bool_)
+        if (similarity is not None and np.isnan(similarity)) or (score is not None and np.isnan(score)):
+            raise SelectionError("a minimum is NaN, expected a number; change it or clear it")
+        if similarity is not None:
+            below |= self.nearest < similarity
+        if score is not None:
+            if self.scores is None:
+                raise SelectionError(
+                    f"the minimum score is {score:g} but the candidates have no scores; run a scorer or clear the "
+                    "minimum"
+                )
+            below |= ~(np.asarray(self.scores) >= score)
+        return below
+
+    def in_examples(self, budget: Budget) -> int:
+        """Return a budget as a number of examples: one in tokens as how many of mean length it holds.
+
+        Raises
+        ------
+        SelectionError
+            If it is in tokens and there are no costs.
+        """
+        if budget.examples is not None:
+            return budget.examples
+        if self.costs is None:
+            raise SelectionError("the budget is in tokens but the problem has no costs; give each candidate's tokens")
+        assert budget.tokens is not None
+        mean = float(np.mean(self.costs))
+        return min(self.n_pool, math.ceil(budget.tokens / mean) if mean else self.n_pool)
 
     @cached_property
     def source_names(self) -> list[str]:

@@ -32,6 +32,11 @@ from curation.errors import TrainingError
 from curation.progress import Progress, Silent
 
 VERSION = 1  # of the algorithm: part of an artefact's key
+PATIENCE = 2  # epochs without a lower loss after which `early_stopping` ends a training
+
+
+class DivergedError(TrainingError):
+    """The loss or its gradient is no number any more; what was good last is kept."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class TrainingResult:
     Attributes
     ----------
     steps : int
-        Optimizer steps.
+        Optimizer steps; with `early_stopping` those until it ended.
     epochs : float
         Passes over the rows.
     n_examples : int
@@ -118,7 +123,8 @@ def fine_tune(
     seed : int
         Seed of LoRA's start, of dropout and of the batches.
     queries : sequence of Example
-        With `early_stopping`: the epoch with the lowest loss on these is kept. Never give it test rows.
+        With `early_stopping`: the epoch with the lowest loss on these is kept, and training ends once `PATIENCE`
+        epochs in a row brought no lower one. Never give it rows that judge arms.
     progress : Progress, optional
         Told of each step with its loss, learning rate and tokens a second.
 
@@ -128,8 +134,10 @@ def fine_tune(
 
     Raises
     ------
+    DivergedError
+        If the loss or gradient is not finite.
     TrainingError
-        If no row can be learned from, the loss or gradient is not finite, memory runs out, or options do not fit.
+        If no row can be learned from, memory runs out, or options do not fit.
     ModelError
         If the model can't be loaded.
     """
@@ -213,6 +221,8 @@ def _identity(
     """Hash of all that the trained weights depend on."""
     digest = hashlib.sha256(models.fingerprint(model.name, model.revision).encode())
     digest.update(json.dumps([VERSION, model.to_dict(), config.to_dict(), seed, len(rows)]).encode())
+    if judged:
+        digest.update(str(PATIENCE).encode())
     for row in (*rows, *judged):
         digest.update(np.array(row.input_ids, np.int64).tobytes())
         digest.update(np.array(row.labels, np.int64).tobytes())

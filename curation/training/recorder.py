@@ -15,9 +15,9 @@ from transformers import TrainerCallback
 
 from curation.config import TrainingConfig
 from curation.data.chat import Encoded
-from curation.errors import TrainingError
 from curation.losses import answer_losses
 from curation.progress import Progress
+from curation.training import PATIENCE, DivergedError
 from curation.training.checkpoints import COMPLETE, last_checkpoint, save_optimizer, save_weights
 from curation.training.plan import BatchPlan
 
@@ -91,7 +91,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
         state.log_history.clear()  # kept in log.jsonl, once
         if not (math.isfinite(loss) and math.isfinite(norm)):
             kept = last_checkpoint(self.folder / "resume")
-            raise TrainingError(
+            raise DivergedError(
                 f"training diverged at step {step} of {self.total}: loss {loss}, gradient norm {norm}, learning rate "
                 f"{logs['learning_rate']:.3g}; lower the learning rate (it is {self.config.learning_rate:g}) and start "
                 f"again; the last good checkpoint is {kept.name if kept else 'the untouched base model'}"
@@ -116,8 +116,11 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
             self._write(f"checkpoint-{epoch}", model, optimizer)
         if self.queries:
             self._judge(epoch, model)
+            best = min(self.query_losses, key=lambda k: (self.query_losses[k], k))
+            control.should_training_stop = control.should_training_stop or epoch - best >= PATIENCE
         due = time.monotonic() - self._saved >= CHECKPOINT_SECONDS
-        control.should_save = due and state.global_step < self.total
+        # A run that ends here needs no resume file; going on from one, it would not know that it was to end.
+        control.should_save = due and state.global_step < self.total and not control.should_training_stop
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Mark the checkpoint whole."""

@@ -122,10 +122,11 @@ def train(
     if judged:
         best = min(recorder.query_losses, key=lambda epoch: (recorder.query_losses[epoch], epoch))
     save_model(folder, None if best is None else folder / "best", trainer.model, encoder.tokenizer)
+    done = len(recorder.history)
     last_epoch = [entry["loss"] for entry in recorder.history][-plan.steps_per_epoch :]
     return TrainingResult(
-        steps=total,
-        epochs=total / plan.steps_per_epoch,
+        steps=done,
+        epochs=done / plan.steps_per_epoch,
         n_examples=len(rows),
         tokens=sum(len(row.input_ids) for row in rows),
         learned_tokens=sum(sum(row.labels_mask) for row in rows),

@@ -68,43 +68,102 @@ def try_warmup(
     TrainingError, ModelError
         As `curation.training.fine_tune`.
     """
+    training = dataclasses.replace(config.training, save_every_epoch=True)
+    return try_training(model, examples, training, folder, seed=config.seed).whole(training, n_rows)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a few steps took, from which trainings of any length are foretold.
+
+    Attributes
+    ----------
+    lengths : tuple of int
+        Tokens of the rows of the sample.
+    micro_batch_size, seed : int
+        As they were tried.
+    start : float
+        Seconds to load, prepare and save.
+    rate : float
+        Seconds a padded token.
+    weights, memory_began, memory, gpu_memory : int
+        Bytes: of the model, held before the trial, most held in it.
+    checkpoint, saved : int
+        Bytes of an epoch's checkpoint, and of the trained model.
+    """
+
+    lengths: tuple[int, ...]
+    micro_batch_size: int
+    seed: int
+    start: float
+    rate: float
+    weights: int
+    memory_began: int
+    memory: int
+    gpu_memory: int
+    checkpoint: int
+    saved: int
+
+    def whole(self, config: TrainingConfig, n_rows: int) -> Trial:
+        """Foretell a training on `n_rows` rows like those of the sample."""
+        total, checkpoints = _steps(config, n_rows)
+        of_a_row = sum(_padded(self.lengths, config, self.seed)) / len(self.lengths)
+        padded = of_a_row * min(config.batch_size, n_rows) * total
+        scale = min(config.micro_batch_size, n_rows) / self.micro_batch_size
+        return Trial(
+            seconds=self.start + self.rate * padded,
+            checkpoints=checkpoints,
+            memory=_scaled(self.memory, self.memory_began + self.weights, scale),
+            gpu_memory=_scaled(self.gpu_memory, self.weights, scale),
+            disk=self.checkpoint * checkpoints * config.save_every_epoch + self.saved,
+        )
+
+
+def try_training(
+    model: ModelConfig, examples: Sequence[Example], config: TrainingConfig, folder: Path, *, seed: int
+) -> Tried:
+    """Train a few steps in `folder` on a random sample of the rows that a training would learn.
+
+    Raises
+    ------
+    TrainingError, ModelError
+        As `curation.training.fine_tune`.
+    """
     rows, lengths = _usable(model, examples)
     if not rows:
         raise TrainingError(f"none of {len(examples)} examples can be learned from; choose another pool")
     mean = sum(lengths) / len(lengths)
-    batch = max(1, min(config.training.batch_size, int(STEP_SECONDS * _tokens_per_second(model) / mean)))
+    batch = max(1, min(config.batch_size, int(STEP_SECONDS * _tokens_per_second(model) / mean)))
     training = dataclasses.replace(
-        config.training,
+        config,
         batch_size=batch,
-        micro_batch_size=min(batch, config.training.micro_batch_size),
+        micro_batch_size=min(batch, config.micro_batch_size),
         epochs=1.0,
         max_steps=0,
         early_stopping=False,
-        save_every_epoch=True,
     )
     n = batch * STEPS
     clock = _Clock()
     began = time.monotonic()
     with Peak() as peak:
-        fine_tune(model, rows[:n], training, folder, seed=config.seed, progress=clock)
+        fine_tune(model, rows[:n], training, folder, seed=seed, progress=clock)
     took = time.monotonic() - began
     steps = [after - before for before, after in zip(clock.times, clock.times[1:], strict=False)]
-    tokens = _padded(lengths[:n], training, config.seed)
+    tokens = _padded(lengths[:n], training, seed)
     first = 1 if len(steps) > 1 else 0
-    rate = sum(steps[first:]) / sum(tokens[first:])  # seconds a padded token
-
-    total, checkpoints = _steps(config.training, n_rows)
-    of_a_row = sum(_padded(lengths, config.training, config.seed)) / len(lengths)
-    padded = of_a_row * min(config.training.batch_size, n_rows) * total
-    weights = models.memory_needed(model).needed
-    scale = min(config.training.micro_batch_size, n_rows) / training.micro_batch_size
     sizes = {path.name: _size(path) for path in folder.iterdir() if path.is_dir()}
-    return Trial(
-        seconds=took - sum(steps[first:]) + rate * padded,
-        checkpoints=checkpoints,
-        memory=_scaled(peak.host, peak.began + weights, scale),
-        gpu_memory=_scaled(peak.gpu, weights, scale),
-        disk=sizes["checkpoint-1"] * checkpoints + sizes["model"],
+    return Tried(
+        lengths=tuple(lengths),
+        micro_batch_size=training.micro_batch_size,
+        seed=seed,
+        start=took - sum(steps[first:]),
+        rate=sum(steps[first:]) / sum(tokens[first:]),
+        weights=models.memory_needed(model).needed,
+        memory_began=peak.began,
+        memory=peak.host,
+        gpu_memory=peak.gpu,
+        checkpoint=sizes.get("checkpoint-1", 0),
+        saved=sizes["model"],
     )
 
 

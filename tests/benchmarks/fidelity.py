@@ -33,7 +33,7 @@ def sketch(bench: Bench) -> tuple[list[Figure], list[str]]:
     A dense projection to d dimensions is any d columns of a wider one, so one pass over its columns gives several
     draws of every d. Sketches are drawn anew from `SEEDS` seeds.
     """
-    at_most, columns, dims = (48, 1024, (512, 1024)) if bench.quick else (2000, 65536, (1024, 2048, 4096, 8192, 16384))
+    at_most, columns, dims = (48, 1024, (512, 1024)) if bench.quick else (2000, 32768, (1024, 2048, 4096, 8192, 16384))
     both, n_all = _full(bench, at_most)  # (n_all + n_pool, P)
     n_pool, n_queries = len(both) - n_all, len(bench.queries(TASKS[0]))
     pairs = _pairs(len(both), n_all)

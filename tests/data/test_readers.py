@@ -218,7 +218,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.dictionaries(st.text(), json_values, max_size=4), min_size=1, max_size=6),
     indent=st.sampled_from([None, 1]),

@@ -136,9 +136,9 @@ def add_result(
     result: dict[str, Any] = {
         "arms": {
             arm: {"n_examples": ARMS[arm][0], "tokens": 9 * ARMS[arm][0], "seconds": 4.0, "metrics": metrics}
-            for arm, metrics in experiments._summaries(judged).items()
+            for arm, metrics in experiments.summaries(judged).items()
         },
-        "differences": experiments._differences(judged),
+        "differences": experiments.differences(judged),
         "curves": curves,
         "evaluations": keys,
         "n_query": len(query_ids),
@@ -209,7 +209,7 @@ def opened(workspace: Workspace, served: None, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(demo, "ensure", lambda ws: [])  # noqa: ARG005
 
     def open_page(page: str, pid: str, **params: str) -> AppTest:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
         app.query_params["project"] = pid
         for name, value in params.items():
             app.query_params[name] = value

@@ -6,14 +6,16 @@ import dataclasses
 import json
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from curation import listing, selecting, workbench
-from curation.config import BudgetConfig, SelectionConfig
+from curation import listing, pipeline, selecting, workbench
+from curation.config import BudgetConfig, DatasetConfig, SelectionConfig
+from curation.overrides import OverrideState
 
 if TYPE_CHECKING:
     from curation.workspace import Workspace
@@ -23,6 +25,12 @@ Open = Callable[..., AppTest]
 
 def text(app: AppTest) -> str:
     return "\n".join(e.value for kind in ("markdown", "caption", "warning") for e in app.get(kind))
+
+
+def refusal(app: AppTest) -> str:
+    """The one sentence in which something is refused."""
+    (error,) = app.error
+    return error.value.replace("\\", "")
 
 
 def click(app: AppTest, label: str) -> AppTest:
@@ -65,6 +73,23 @@ def test_quotas_and_a_minimum_of_the_link_are_kept_and_stored(
     assert (stored.quotas, stored.minimum_similarity, stored.budget.examples) == (quotas, 0.3, 9)
 
 
+def test_a_shortest_answer_is_kept_in_the_link_and_can_be_lifted(
+    curate: Callable[..., AppTest], workspace: Workspace, sums: str
+) -> None:
+    pool = workspace.examples(workspace.dataset(sums, "pool").key)  # type: ignore[union-attr]
+    long = [e.id for e in pool if len(e.answer) >= 2]
+    assert 12 <= len(long) < 60
+    app = curate(selector="round_robin", budget="12", seed="0", score="length:2")
+    shown = next(d.value for d in app.dataframe if "rank" in d.value)
+    assert not app.error and set(shown["id"][:12]) <= set(long)
+    next(n for n in app.number_input if n.label == "Exactly").set_value(len(long) + 1).run()
+    assert app.query_params["score"] == "length:2"
+    assert f"only {len(long)} of 60 are neither banned nor below" in refusal(app)
+    click(app, "Lift the minimum score")
+    assert not app.error and "score" not in app.query_params
+    assert workbench.settings(workspace, sums).selection.minimum_score is None
+
+
 def test_quotas_that_cant_be_met_are_a_sentence_with_a_way_out(
     curate: Callable[..., AppTest], workspace: Workspace, sums: str
 ) -> None:
@@ -100,9 +125,49 @@ def test_pins_over_the_budget_have_a_way_out_that_keeps_them(
     assert not app.error and "**15** picked" in text(app) and len(workspace.overrides(sums).pinned) == 15
 
 
-def test_a_budget_of_none_picks_nothing_and_breaks_nothing(curate: Callable[..., AppTest]) -> None:
+def test_a_budget_of_none_is_a_sentence(curate: Callable[..., AppTest]) -> None:
     app = curate(selector="round_robin", budget="0", seed="0")
-    assert "**0** picked" in text(app) or len(app.error) == 1
+    assert refusal(app) == "The budget is 0, expected a whole number of at least 1; raise it"
+    app = next(n for n in app.number_input if n.label == "Exactly").set_value(7).run()
+    assert not app.error and "**7** picked" in text(app)
+
+
+def test_a_pool_without_queries_leads_to_the_data_page(opened: Open, workspace: Workspace, tmp_path: Path) -> None:
+    project = workspace.create_project("Alone").id
+    (tmp_path / "alone.jsonl").write_text(json.dumps({"prompt": "one", "response": "two"}) + "\n")
+    pipeline.load(workspace, DatasetConfig(path=str(tmp_path / "alone.jsonl")), "pool", project_id=project)
+    app = opened("curate", project)
+    assert not app.exception and "A selection needs a pool and a query set" in text(app)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_similarity_that_is_not_finite_is_a_sentence(
+    curate: Callable[..., AppTest], workspace: Workspace, sums: str, bad: float
+) -> None:
+    path = workbench.represented(workspace, sums)[0].folder / "similarity.npy"
+    similarity = np.load(path)
+    similarity[1, 4] = bad
+    np.save(path, similarity)
+    app = curate()
+    assert f"imilarity of query 1 to candidate 4 is {bad}, expected finite numbers; compute" in refusal(app)
+
+
+def test_one_candidate_is_picked_and_shown(curate: Callable[..., AppTest], workspace: Workspace, sums: str) -> None:
+    workspace.override(sums, "ban", workbench.view(workspace, sums).pool_ids[1:])
+    app = curate()
+    assert "but only 1 of 60 are not banned" in refusal(app)
+    app = click(app, "Budget 1, all that are left")
+    assert not app.error and not app.exception and "**1** picked" in text(app)
+
+
+def test_a_row_both_pinned_and_banned_is_a_sentence(
+    curate: Callable[..., AppTest], workspace: Workspace, sums: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = workbench.view(workspace, sums).pool_ids[7]  # the log's last decision wins: only a damaged one holds both
+    monkeypatch.setattr(type(workspace), "overrides", lambda *_: OverrideState(pinned=(row,), banned=(row,)))
+    app = curate()
+    assert f"ow {row} is both pinned and banned" in refusal(app)
+    assert {"Unpin all 1", "Unban all 1"} <= {b.label for b in app.button}
 
 
 def test_advice_says_why_and_is_applied_by_one_click(

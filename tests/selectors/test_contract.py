@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,59 +12,10 @@ from hypothesis import strategies as st
 from curation import selectors
 from curation.errors import SelectionError
 from curation.selectors import Budget, Overrides, Problem, Subset
-from tests.selectors.cases import features_of, problem_of, vectors_of
+from tests.selectors.cases import Asked, asked, features_of, problem_of, vectors_of
 
 every_selector = pytest.mark.parametrize("name", list(selectors.REGISTRY))
-sequential = [n for n in selectors.REGISTRY if not selectors.REGISTRY.load(n).ranking]
-thorough = settings(max_examples=25, deadline=None, derandomize=True)
-
-
-@st.composite
-def asked(draw: st.DrawFn) -> dict[str, object]:
-    """A problem with sources, costs and scores, and pins, bans and minimums for it."""
-    n_pool = draw(st.integers(1, 30))
-    seed = draw(st.integers(0, 99))
-    rng = np.random.default_rng(seed)
-    problem = problem_of(
-        draw(st.integers(1, 6)),
-        n_pool,
-        seed,
-        ties=draw(st.booleans()),
-        sources=[str(s) for s in rng.choice(["a", "b", "c"], n_pool)],
-        costs=rng.integers(draw(st.integers(0, 1)), 30, n_pool),
-        scores=rng.normal(size=n_pool),
-    )
-    marked = draw(st.lists(st.integers(0, n_pool - 1), unique=True, max_size=12))
-    cut = draw(st.integers(0, len(marked)))
-    minimums = {
-        "minimum_similarity": draw(st.sampled_from([None, -0.5, 0.3])),
-        "minimum_score": draw(st.sampled_from([None, None, 0.0])),
-    }
-    return {"problem": problem, "overrides": Overrides(tuple(marked[:cut]), tuple(marked[cut:])), "minimums": minimums}
-
-
-def allowed(problem: Problem, overrides: Overrides, minimums: dict[str, float | None]) -> list[int]:
-    """Candidates that may be picked, pins aside."""
-    low, least = minimums["minimum_similarity"], minimums["minimum_score"]
-    return [
-        i
-        for i in range(problem.n_pool)
-        if i not in overrides.banned
-        and i not in overrides.pinned
-        and (low is None or problem.similarity[:, i].max() >= low)
-        and (least is None or problem.scores[i] >= least)  # type: ignore[index]
-    ]
-
-
-def walked(offered: list[int], sources: list[str], room: dict[str, int], costs: list[int], left: int) -> list[int]:
-    """The walk, written out: skip what is of a full source or no longer fits."""
-    taken = []
-    for i in offered:
-        if costs[i] <= left and room.get(sources[i], 1) > 0:
-            taken.append(i)
-            left -= costs[i]
-            room[sources[i]] = room.get(sources[i], 99) - 1
-    return taken
+thorough = settings(max_examples=25, derandomize=True)
 
 
 def check_form(subset: Subset, problem: Problem, pinned: tuple[int, ...]) -> None:
@@ -85,13 +35,12 @@ def check_form(subset: Subset, problem: Problem, pinned: tuple[int, ...]) -> Non
 @every_selector
 @thorough
 @given(given_=asked(), draw=st.data())
-def test_budget_pins_bans_and_minimums_hold(name: str, given_: dict[str, object], draw: st.DataObject) -> None:
-    problem, overrides, minimums = given_.values()
-    free = allowed(problem, overrides, minimums)  # type: ignore[arg-type]
-    n_pins = len(overrides.pinned)  # type: ignore[attr-defined]
-    budget = draw.draw(st.integers(n_pins, n_pins + len(free)))
-    subset = selectors.create(name).select(problem, budget, overrides, seed=3, **minimums)  # type: ignore[arg-type]
-    check_form(subset, problem, overrides.pinned)  # type: ignore[arg-type, attr-defined]
+def test_budget_pins_bans_and_minimums_hold(name: str, given_: Asked, draw: st.DataObject) -> None:
+    problem, overrides, free = given_.problem, given_.overrides, given_.free
+    n_pins = len(overrides.pinned)
+    budget = draw.draw(st.integers(max(1, n_pins), n_pins + len(free)))
+    subset = selectors.create(name).select(problem, budget, overrides, seed=3, **given_.minimums)
+    check_form(subset, problem, overrides.pinned)
     assert len(subset) == budget
     assert set(subset.indices[n_pins:].tolist()) <= set(free)
     assert subset.turns.tolist() == [-1] * n_pins + list(range(budget - n_pins))
@@ -100,65 +49,16 @@ def test_budget_pins_bans_and_minimums_hold(name: str, given_: dict[str, object]
 @every_selector
 @thorough
 @given(given_=asked(), draw=st.data())
-def test_quotas_and_tokens_walk_the_ordering_and_skip(
-    name: str, given_: dict[str, object], draw: st.DataObject
-) -> None:
-    problem, overrides, minimums = given_.values()
-    free = allowed(problem, overrides, minimums)  # type: ignore[arg-type]
-    pinned, costs, sources = overrides.pinned, problem.costs, problem.sources  # type: ignore[attr-defined]
-    held = Counter(sources[i] for i in pinned)
-    known = sorted(set(sources))
-    quotas = {
-        s: held[s] + draw.draw(st.integers(0, 6)) for s in draw.draw(st.lists(st.sampled_from(known), unique=True))
-    }
-    room = {s: most - held[s] for s, most in quotas.items()}
-    selector = selectors.create(name)
-    if draw.draw(st.booleans()):
-        spent = int(sum(costs[i] for i in pinned))
-        budget = Budget(tokens=spent + draw.draw(st.integers(0, 200)))
-        prices, left = costs.tolist(), budget.tokens - spent  # type: ignore[operator]
-    else:
-        there = Counter(sources[i] for i in free)
-        most = sum(min(n, room.get(s, n)) for s, n in there.items())
-        budget = Budget(examples=len(pinned) + draw.draw(st.integers(0, most)))
-        prices, left = [1] * problem.n_pool, budget.examples - len(pinned)  # type: ignore[attr-defined, operator]
-    subset = selector.select(problem, budget, overrides, quotas=quotas, **minimums)  # type: ignore[arg-type]
-    check_form(subset, problem, pinned)  # type: ignore[arg-type]
-    for source, most in quotas.items():
-        assert sum(sources[i] == source for i in subset.indices) <= most
-    if selector.prefix_consistent:
-        whole = selector.select(problem, len(pinned) + len(free), overrides, **minimums)  # type: ignore[arg-type]
-        offered = whole.indices[len(pinned) :].tolist()
-        assert subset.indices[len(pinned) :].tolist() == walked(offered, sources, room, prices, left)
-    elif budget.tokens is None:
-        assert len(subset) == budget.examples
-    else:
-        others = set(free) - set(subset.indices.tolist())
-        used = Counter(sources[i] for i in subset.indices)
-        left = budget.tokens - int(sum(costs[i] for i in subset.indices))
-        assert left >= 0
-        assert all(costs[i] > left or used[sources[i]] >= quotas.get(sources[i], 99) for i in others)
-
-
-@every_selector
-@thorough
-@given(given_=asked(), draw=st.data())
-def test_a_larger_budget_holds_the_smaller_where_it_says_so(
-    name: str, given_: dict[str, object], draw: st.DataObject
-) -> None:
-    problem, overrides, _ = given_.values()
-    pinned, banned = overrides.pinned, overrides.banned  # type: ignore[attr-defined]
-    large = draw.draw(st.integers(len(pinned), problem.n_pool - len(banned)))  # type: ignore[attr-defined]
-    small = draw.draw(st.integers(len(pinned), large))
+def test_a_larger_budget_holds_the_smaller_where_it_says_so(name: str, given_: Asked, draw: st.DataObject) -> None:
+    kept, overrides, fewest = given_.problem, given_.overrides, max(1, len(given_.overrides.pinned))
+    large = draw.draw(st.integers(fewest, kept.n_pool - len(overrides.banned)))
+    small = draw.draw(st.integers(fewest, large))
     selector = selectors.create(name)
     if selector.prefix_consistent:
-        kept, fresh = problem, problem.having()  # type: ignore[attr-defined]
-        first = selector.select(kept, small, overrides, seed=5)  # type: ignore[arg-type]
+        first, fresh = selector.select(kept, small, overrides, seed=5), kept.having()
         object.__setattr__(fresh, "kept", type(kept.kept)())
-        np.testing.assert_array_equal(
-            first.indices,
-            selector.select(fresh, large, overrides, seed=5).indices[:small],  # type: ignore[arg-type]
-        )
+        whole = selector.select(fresh, large, overrides, seed=5)
+        np.testing.assert_array_equal(first.indices, whole.indices[:small])
 
 
 def test_only_k_center_depends_on_the_budget() -> None:
@@ -169,7 +69,7 @@ def test_only_k_center_depends_on_the_budget() -> None:
 
 
 @every_selector
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10, derandomize=True)
 @given(seed=st.integers(0, 99), ties=st.booleans(), draw=st.data())
 def test_bans_drop_from_rankings_and_leave_the_pool_of_the_others(
     name: str, seed: int, ties: bool, draw: st.DataObject
@@ -211,14 +111,13 @@ def test_equal_candidates_go_by_index(name: str) -> None:
 @every_selector
 def test_budget_edges(name: str) -> None:
     selector, problem = selectors.create(name), problem_of(3, 12, 2)
-    assert len(selector.select(problem, 0)) == 0
     assert sorted(selector.select(problem, 12).indices) == list(range(12))
     assert selector.select(problem, 2, Overrides(pinned=(7, 1))).indices.tolist() == [7, 1]
     assert selector.select(problem, 1, Overrides(banned=tuple(range(11)))).indices.tolist() == [11]
-    assert len(selector.select(problem, 0, Overrides(banned=tuple(range(12))))) == 0
     one = problem_of(1, 1, 0)
     assert selector.select(one, 1).indices.tolist() == [0]
-    assert len(selector.select(one.having(costs=np.array([5])), Budget(tokens=4))) == 0
+    assert selector.select(one.having(costs=np.array([5])), Budget(tokens=5)).indices.tolist() == [0]
+    assert selector.select(one.having(costs=np.array([0])), Budget(tokens=5)).indices.tolist() == [0]
 
 
 @every_selector
@@ -233,6 +132,9 @@ def test_budget_edges(name: str) -> None:
         (5, Overrides(banned=(-1,)), {}, "banned candidate -1 is not in the pool"),
         (5, Overrides(pinned=(2, 2)), {}, "candidate 2 is pinned twice"),
         (5, Overrides(banned=(1, 2, 1)), {}, "candidate 1 is banned twice"),
+        (0, Overrides(), {}, "the budget is 0, expected a whole number of at least 1; raise it"),
+        (-3, Overrides(), {}, "the budget is -3, expected a whole number of at least 1"),
+        (2.5, Overrides(), {}, r"the budget is 2\.5, expected a whole number of at least 1"),
         (Budget(tokens=5), Overrides(), {}, "the budget is in tokens but the problem has no costs"),
         (9, Overrides(), {"quotas": {"a": 2}}, "budget is 9 examples but the quotas leave room for 7; raise a quota"),
         (3, Overrides((0, 2, 4)), {"quotas": {"a": 2}}, "3 pinned examples are of the source 'a', whose quota is 2"),
@@ -240,6 +142,8 @@ def test_budget_edges(name: str) -> None:
         (3, Overrides(), {"quotas": {"a": -1}}, "the quota of the source 'a' is -1, expected at least 0"),
         (3, Overrides(), {"minimum_similarity": 9.0}, "only 0 of 10 are neither banned nor below the minimum; lower"),
         (3, Overrides((1,), (2,)), {"minimum_similarity": 9.0}, "only 1 of 10 are neither banned nor below"),
+        (3, Overrides(), {"minimum_similarity": np.nan}, "a minimum is NaN, expected a number; change it or clear it"),
+        (3, Overrides(), {"minimum_score": np.nan}, "a minimum is NaN, expected a number; change it or clear it"),
         (3, Overrides(), {"minimum_score": 0.5}, r"the minimum score is 0\.5 but the candidates have no scores"),
     ],
 )
@@ -264,7 +168,7 @@ def test_similarity_that_is_not_finite_is_refused(name: str, bad: float) -> None
 @pytest.mark.parametrize(("shape", "message"), [((0, 5), "the query set is empty"), ((3, 0), "the pool is empty")])
 def test_nothing_to_choose_from_is_refused(name: str, shape: tuple[int, int], message: str) -> None:
     with pytest.raises(SelectionError, match=message):
-        selectors.create(name).select(np.zeros(shape), 0)
+        selectors.create(name).select(np.zeros(shape), 1)
 
 
 @every_selector
@@ -272,6 +176,18 @@ def test_pins_over_the_token_budget_are_refused(name: str) -> None:
     problem = problem_of(2, 4, 0, costs=np.array([10, 1, 1, 1]))
     with pytest.raises(SelectionError, match="the pinned examples have 10 tokens but the budget is 9; raise"):
         selectors.create(name).select(problem, Budget(tokens=9), Overrides(pinned=(0,)))
+
+
+@every_selector
+def test_a_token_budget_that_holds_nobody_is_refused(name: str) -> None:
+    problem = problem_of(2, 4, 0, costs=np.array([10, 7, 12, 8]), sources=["a", "a", "b", "b"])
+    select, said = selectors.create(name).select, "nothing that may be picked fits into {} tokens; raise the budget"
+    with pytest.raises(SelectionError, match=said.format(6)):
+        select(problem, Budget(tokens=6))
+    with pytest.raises(SelectionError, match=said.format(7)):
+        select(problem, Budget(tokens=7), Overrides(banned=(1,)))
+    with pytest.raises(SelectionError, match=said.format(9)):
+        select(problem, Budget(tokens=9), quotas={"a": 0, "b": 0})
 
 
 @every_selector

@@ -2,48 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 import numpy as np
 import pytest
 
 from curation import selectors
-from curation.selectors import Overrides
+from curation.selectors import Overrides, Problem
 from tests.selectors.cases import problem_of
 
 
-def slow_facility_location(
-    similarity: np.ndarray, n_picks: int, pinned: list[int], banned: set[int], eta: float = 1.0
-) -> list[int]:
+def slow(problem: Problem, blocked: np.ndarray, *, pinned: list[int], eta: float = 1.0, **_: object) -> Iterator[int]:
     """Evaluate the objective for every candidate at every turn."""
-    scores = similarity.astype(np.float64)
-
-    def service(chosen: list[int]) -> float:
-        return float(scores[:, chosen].max(axis=1).sum()) if chosen else 0.0
-
-    chosen = list(pinned)
-    while len(chosen) < n_picks:
-        left = [i for i in range(scores.shape[1]) if i not in chosen and i not in banned]
-        added = [round(service([*chosen, i]) - service(chosen) + eta * scores[:, i].max(), 6) for i in left]
-        chosen.append(left[int(np.argmax(added))])
-    return chosen
+    scores, chosen, left = problem.similarity.astype(np.float64), list(pinned), np.flatnonzero(~blocked)
+    while len(left):
+        service = scores[:, chosen].max(axis=1) if chosen else np.full(len(scores), -np.inf)
+        gained = np.maximum(scores[:, left], service[:, None]).sum(axis=0) - (service.sum() if chosen else 0)
+        best = int(left[(gained + eta * scores[:, left].max(axis=0)).astype(np.float32).argmax()])
+        chosen.append(best)
+        left = left[left != best]
+        yield best
 
 
 @pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("closeness", [0.0, 1.0])
-@pytest.mark.parametrize(("pinned", "banned"), [((), ()), ((5, 60), (0, 1, 33))])
-def test_equals_the_slow_version(
-    pinned: tuple[int, ...], banned: tuple[int, ...], closeness: float, ties: bool
-) -> None:
-    similarity = problem_of(6, 70, 2, ties=ties).similarity
-    subset = selectors.create("facility_location", closeness=closeness).select(
-        similarity, 40, Overrides(pinned, banned)
-    )
-    assert subset.indices.tolist() == slow_facility_location(similarity, 40, list(pinned), set(banned), closeness)
-
-
-def test_negative_similarity_does_not_mislead() -> None:
-    similarity = problem_of(6, 70, 2).similarity - 3
-    subset = selectors.create("facility_location").select(similarity, 40)
-    assert subset.indices.tolist() == slow_facility_location(similarity, 40, [], set())
+@pytest.mark.parametrize("closeness", [0.0, 0.3])
+@pytest.mark.parametrize("lower", [0, 3])
+def test_any_weight_and_scale_equal_the_slow_version(closeness: float, lower: float, ties: bool) -> None:
+    problem = Problem(problem_of(6, 70, 2, ties=ties).similarity - lower)
+    subset = selectors.create("facility_location", closeness=closeness).select(problem, 40, Overrides((5, 60), (0, 33)))
+    blocked = np.isin(np.arange(70), (5, 60, 0, 33))
+    assert subset.indices.tolist() == [5, 60, *islice(slow(problem, blocked, pinned=[5, 60], eta=closeness), 38)]
 
 
 def test_every_query_is_served_before_any_twice() -> None:

@@ -20,8 +20,12 @@ def test_budget_is_one_of_examples_or_tokens() -> None:
     for budget in ({}, {"examples": 1, "tokens": 1}):
         with pytest.raises(SelectionError, match="expected exactly one of the two"):
             Budget(**budget)
-    with pytest.raises(SelectionError, match="the budget is -3, expected at least 0"):
-        Budget(examples=-3)
+    for amount in (-3, 0, 1.5, True, "7"):
+        with pytest.raises(SelectionError, match=r"the budget is .*, expected a whole number of at least 1; raise it"):
+            Budget(examples=amount)  # type: ignore[arg-type]
+        with pytest.raises(SelectionError, match=r"the budget is .*, expected a whole number of at least 1; raise it"):
+            Budget(tokens=amount)  # type: ignore[arg-type]
+    assert Budget(tokens=np.int64(7)).tokens == 7  # type: ignore[arg-type]
 
 
 def test_columns_are_checked() -> None:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from curation import selectors
+from curation.selectors import Problem
+
+
+def slow(problem: Problem, blocked: np.ndarray, *, seed: int, **_: object) -> list[int]:
+    """One draw of the whole pool, whatever is blocked."""
+    return [i for i in np.random.default_rng(seed).permutation(problem.n_pool).tolist() if not blocked[i]]
 
 
 def test_seed_decides() -> None:

@@ -1,0 +1,153 @@
+"""What an experiment will take, told before it starts: seconds, memory and disk, by a trial on its own rows.
+
+A few optimizer steps are timed, and one batch of rows is judged by the asked metrics with the untuned model; every arm
+and seed that is not there yet is priced from these. Left out: that a tuned model ends its answers sooner than an
+untuned one, that early stopping ends trainings sooner, and judging epochs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curation.config import EvaluationConfig, ExperimentConfig, TrainingConfig
+from curation.cost import Cost
+from curation.design import ZERO_SHOT, Inputs
+from curation.experiments import arm_key, check, evaluation_key, measurable, test_rows, trainings
+from curation.held_out import hold_out
+from curation.memory import Peak, resident
+from curation.progress import Progress, Silent
+from curation.workspace import Workspace
+
+if TYPE_CHECKING:
+    from curation.data.rows import Example
+    from curation.training.trial import Tried
+
+SAMPLE = 512  # rows of the pool whose lengths stand for all
+_TUNING_SPREAD, _JUDGING_SPREAD = 0.3, 0.5  # share of the told seconds within which the true ones are expected
+
+
+def estimate(ws: Workspace, inputs: Inputs, config: ExperimentConfig, progress: Progress | None = None) -> Cost:
+    """Foretell what `curation.experiments.experiment` will take; what is tuned or judged already costs nothing.
+
+    Returns
+    -------
+    Cost
+        ``parts`` are the arms; ``rows`` and ``reused`` count trainings, to be done and done already.
+
+    Raises
+    ------
+    CurationError
+        As `experiment`, where that would fail before it has tuned anything.
+    """
+    progress = progress or Silent()
+    inputs, _ = hold_out(ws, inputs, config, progress)
+    asked = dataclasses.replace(config.evaluation, metrics=measurable(config.evaluation, inputs.tests))
+    check(ws, inputs, asked)
+    todo, judgings, reused = [], [], 0
+    for arm, seed, ids, training in trainings(ws, inputs, config):
+        key = arm_key(inputs, ids, training, seed) if arm != ZERO_SHOT else None
+        if key is not None:
+            done = ws.find("arm", key) is not None
+            reused += done
+            todo += [] if done else [(arm, len(ids), training)]
+        if ws.find("evaluation", evaluation_key(inputs, key, asked)) is None:
+            judgings.append(arm)
+    if not (todo or judgings):
+        return Cost({}, 0.0, 0.0, 0, 0, 0, 0, reused, "it is tuned and judged already")
+    return _price(ws, inputs, todo, judgings, asked, reused, progress)
+
+
+def _price(
+    ws: Workspace,
+    inputs: Inputs,
+    todo: Sequence[tuple[str, int, TrainingConfig]],
+    judgings: Sequence[str],
+    asked: EvaluationConfig,
+    reused: int,
+    progress: Progress,
+) -> Cost:
+    tuning: dict[str, float] = {}
+    disk = memory = gpu_memory = 0
+    if todo:
+        progress.start("trying a few steps of a training", 0, "steps")
+        tried = _try_training(ws, inputs, todo[0][2])
+        for arm, n, training in todo:
+            told = tried.whole(training, n)
+            tuning[arm] = tuning.get(arm, 0.0) + told.seconds
+            disk += told.disk
+            memory, gpu_memory = max(memory, told.memory), max(gpu_memory, told.gpu_memory)
+    judging = {"seconds": 0.0}
+    if judgings:
+        progress.start("trying to judge a few rows", 0, "rows")
+        seconds, peak = _try_judging(inputs, ws.examples(inputs.queries), test_rows(ws, inputs), asked)
+        judging["seconds"] = seconds
+        memory, gpu_memory = max(memory, peak.host), max(gpu_memory, peak.gpu)
+    arms = dict.fromkeys([*tuning, *judgings])
+    parts = {arm: tuning.get(arm, 0.0) + judgings.count(arm) * judging["seconds"] for arm in arms}
+    total = sum(parts.values())
+    error = _TUNING_SPREAD * sum(tuning.values()) + _JUDGING_SPREAD * len(judgings) * judging["seconds"]
+    return Cost(
+        parts,
+        total - error,
+        total + error,
+        memory,
+        gpu_memory,
+        disk,
+        len(todo),
+        reused,
+        "tried a few steps of training, and judged one batch of rows, with this model on your own rows",
+        _warnings(ws, memory, disk),
+    )
+
+
+def _try_training(ws: Workspace, inputs: Inputs, training: TrainingConfig) -> Tried:
+    from curation.training.trial import try_training
+
+    drawn = np.random.default_rng(0).permutation(len(inputs.candidates))[:SAMPLE]
+    rows = ws.rows(inputs.pool, [inputs.candidates[i] for i in drawn])
+    with tempfile.TemporaryDirectory() as scratch:
+        return try_training(inputs.model, rows, training, Path(scratch) / "trial", seed=0)
+
+
+def _try_judging(
+    inputs: Inputs, queries: Sequence[Example], tests: Sequence[Example], asked: EvaluationConfig
+) -> tuple[float, Peak]:
+    """Seconds to judge one arm, and the memory that it takes: one batch judged, the rest by the number of batches."""
+    from curation import evaluation, models
+
+    began = time.monotonic()
+    models.load_causal_lm(inputs.model)
+    loading = time.monotonic() - began
+    few = [list(rows[: asked.batch_size]) for rows in (queries, tests)]
+    with Peak() as peak:
+        took = evaluation.evaluate(inputs.model, None, few[0], few[1], asked).seconds
+    batches = max(len(rows) / max(1, len(tried)) for rows, tried in zip((queries, tests), few, strict=True))
+    return loading + max(0.0, took - loading) * batches, peak
+
+
+def _warnings(ws: Workspace, memory: int, disk: int) -> tuple[str, ...]:
+    """Say what will not fit."""
+    import psutil
+
+    told = []
+    free = psutil.virtual_memory().available + resident()
+    if memory > free:
+        told.append(
+            f"It needs about {memory / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: lower micro_batch_size "
+            "or the longest conversation, choose LoRA or a smaller model, or close other programs."
+        )
+    room = shutil.disk_usage(ws.root).free
+    if disk > room:
+        told.append(
+            f"It writes about {disk / 1e9:.1f} GB and the workspace's disk has {room / 1e9:.1f} GB free: free some "
+            "space, choose LoRA, or fewer arms or seeds."
+        )
+    return tuple(told)

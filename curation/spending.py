@@ -1,0 +1,80 @@
+"""What each arm took, and what a point gained over the untuned model cost: device-hours, tokens, money.
+
+Time is that of tuning and judging as it was measured then, whatever was found again since; of a training that was
+resumed it counts from there on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from curation.findings import arms_of, main_metric
+from curation.wording import arm_label, is_loss, metric_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def hours(result: Mapping[str, Any], arm: str) -> float:
+    """Return the device-hours that one seed of an arm took, tuning and judging."""
+    seeds = max(1, len(result["evaluations"].get(arm, ())))
+    return float(result["arms"][arm]["seconds"]) / 3600 / seeds
+
+
+def gained(result: Mapping[str, Any], arm: str) -> float | None:
+    """Return the points, or nats, by which an arm is better than the untuned model; None where that is not told.
+
+    Only a difference that is distinguishable counts.
+    """
+    metric = main_metric(result)
+    told = result["differences"].get(arm, {}).get(metric, {}).get("versus_zero_shot")
+    if told is None or not told["better"]:
+        return None
+    return abs(float(told["mean"])) * (1.0 if is_loss(metric) else 100.0)
+
+
+def table(result: Mapping[str, Any]) -> pd.DataFrame:
+    """Return arms × what they took, for one seed, and for a point gained, as text."""
+    import pandas as pd
+
+    price = result["config"].get("price_per_hour", 0.0)
+    unit = "nat" if is_loss(main_metric(result)) else "point"
+    rows = []
+    for arm in arms_of(result):
+        told, took, gain = result["arms"][arm], hours(result, arm), gained(result, arm)
+        seeds = max(1, len(result["evaluations"].get(arm, ())))
+        row = {
+            "Arm": arm_label(arm),
+            "Device-hours": _amount(took),
+            "Tokens seen": f"{told.get('seen', 0) // seeds:,}",
+            "Memory": f"{told['memory'] / 1e9:.2f} GB" if told.get("memory") else "",
+            "Disk": f"{told['disk'] / seeds / 1e6:,.1f} MB" if told.get("disk") else "",
+            f"Device-hours a {unit}": _amount(took / gain) if gain else "no gain told",
+        }
+        if price:
+            row |= {"Price": _amount(price * took)}
+            row |= {f"Price a {unit}": _amount(price * took / gain) if gain else ""}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def against_full(result: Mapping[str, Any]) -> str:
+    """Say what a point gained by the selection cost against one gained by the full pool; empty where one is missing."""
+    if not {"selected", "full"} <= result["arms"].keys():
+        return ""
+    gains = {arm: gained(result, arm) for arm in ("selected", "full")}
+    metric = main_metric(result)
+    unit = "nat" if is_loss(metric) else "point"
+    selected, full = gains["selected"], gains["full"]
+    if not selected or not full:
+        return ""
+    costs = [hours(result, "selected") / selected, hours(result, "full") / full]
+    return (
+        f"A {unit} of {metric_label(metric).lower()} gained cost {_amount(costs[0])} device-hours with the selection "
+        f"and {_amount(costs[1])} with the full pool, {_amount(costs[1] / costs[0])} times as much."
+    )
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"

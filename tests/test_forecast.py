@@ -1,0 +1,89 @@
+"""An experiment's cost is told before it starts, counts only what is not there, and is near what it then takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from curation import forecast, pipeline
+from curation.config import EvaluationConfig, RunConfig, TrainingConfig
+from curation.errors import EvaluationError
+from curation.training.trial import Tried
+from curation.workspace import Workspace
+from tests.scripted import Script, design, make_run
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_lm: Path) -> RunConfig:
+    return make_run(tmp_path, tiny_lm)
+
+
+TRIED = Tried((10,) * 40, 4, 0, 2.0, 0.01, 100, 1000, 1500, 0, 0, 7)
+
+
+@pytest.fixture
+def clocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which a padded token takes 0.01 s, a start 2 s, and a judgement 5 s."""
+    monkeypatch.setattr(forecast, "_try_training", lambda *_: TRIED)
+    peak = SimpleNamespace(host=1200, gpu=0)
+    monkeypatch.setattr(forecast, "_try_judging", lambda *_: (5.0, peak))
+
+
+def inputs_of(ws: Workspace, run: RunConfig) -> Any:
+    made = pipeline.run(ws, dataclasses.replace(run, experiment=None))
+    shown = pipeline.read_represented(ws.artefact("representation", made["representation"]))
+    assert run.model and run.experiment
+    ids = tuple(made["subset"]["id"])
+    return pipeline.experiment_inputs(ws, shown, ids, run.model, made["tests"], run.experiment, run.selection)
+
+
+@pytest.mark.usefixtures("clocked")
+def test_every_arm_and_seed_that_is_missing_is_priced(workspace: Workspace, run: RunConfig, script: Script) -> None:
+    asked = design(run, training=TrainingConfig(epochs=2.0, batch_size=4, micro_batch_size=4))
+    assert asked.experiment is not None
+    inputs = inputs_of(workspace, asked)
+    told = forecast.estimate(workspace, inputs, asked.experiment)
+    # 2 passes of 8 rows of 10 tokens: 2 + 0.01 · 160 s a training, three seeds, each judged for 5 s
+    assert told.parts == pytest.approx({"random": 3 * (3.6 + 5), "selected": 3 * (3.6 + 5), "zero_shot": 5.0})
+    assert (told.rows, told.reused, told.disk, told.memory) == (6, 0, 6 * 7, 1500)
+    assert told.low == pytest.approx(told.seconds - 0.3 * 6 * 3.6 - 0.5 * 35)
+    script.dies_at = 5
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(workspace, asked)
+    left = forecast.estimate(workspace, inputs, asked.experiment)
+    assert left.parts == pytest.approx({"selected": 2 * (3.6 + 5)}) and (left.rows, left.reused) == (2, 4)
+    script.dies_at = 0
+    pipeline.run(workspace, asked)
+    assert forecast.estimate(workspace, inputs, asked.experiment).parts == {}
+
+
+@pytest.mark.usefixtures("clocked")
+def test_what_will_not_fit_or_can_not_be_judged_is_said(
+    workspace: Workspace, run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = dataclasses.replace(TRIED, memory=10**16, saved=10**16)
+    monkeypatch.setattr(forecast, "_try_training", lambda *_: huge)
+    inputs = inputs_of(workspace, run)
+    assert run.experiment is not None
+    memory, disk = forecast.estimate(workspace, inputs, run.experiment).warnings
+    assert "GB of memory" in memory and "lower micro_batch_size" in memory
+    assert "the workspace's disk has" in disk and "fewer arms or seeds" in disk
+    asked = design(run, evaluation=EvaluationConfig(metrics=("multiple_choice",))).experiment
+    assert asked is not None
+    with pytest.raises(EvaluationError, match="multiple_choice can judge none"):
+        forecast.estimate(workspace, inputs, asked)
+
+
+@pytest.mark.slow
+def test_the_trials_are_real(workspace: Workspace, run: RunConfig) -> None:
+    quick = design(run, seeds=(0,), training=TrainingConfig(epochs=1.0, batch_size=4, micro_batch_size=4))
+    quick = design(quick, evaluation=EvaluationConfig(metrics=("query_loss", "exact_match"), max_new_tokens=4))
+    assert quick.experiment is not None
+    told = forecast.estimate(workspace, inputs_of(workspace, quick), quick.experiment)
+    assert set(told.parts) == {"zero_shot", "random", "selected"} and all(s > 0 for s in told.parts.values())
+    assert told.memory > 10**8 and told.disk > 10**4 and told.rows == 2 and told.low < told.seconds < told.high
+    assert not workspace.artefacts("arm")

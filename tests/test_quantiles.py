@@ -1,0 +1,108 @@
+"""Does nearness predict? Parts in round robin's order, correlations with intervals, resumable, told as advice."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from curation import advice, figures_results, pipeline, quantiles
+from curation.config import QuantileConfig, RunConfig
+from curation.errors import SelectionError
+from curation.workspace import Workspace
+from tests.scripted import Script, design, make_run
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_lm: Path) -> RunConfig:
+    return make_run(tmp_path, tiny_lm)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_correlation_is_spearmans(seed: int) -> None:
+    values = np.random.default_rng(seed).integers(0, 6, 10).astype(float)
+    found = quantiles.spearman(values.tolist())
+    assert found["mean"] == pytest.approx(spearmanr(values, np.arange(10)).statistic)
+    assert -1 <= found["low"] < found["mean"] < found["high"] <= 1
+
+
+def test_the_interval_is_bonett_and_wrights() -> None:
+    # r = 0.6, n = 10: tanh(atanh 0.6 ± 1.96 √(1.18 / 7))
+    order = [2.0, 0.0, 1.0, 5.0, 3.0, 9.0, 4.0, 6.0, 8.0, 7.0]
+    found = quantiles.spearman(order)
+    half = 1.959964 * np.sqrt((1 + found["mean"] ** 2 / 2) / 7)
+    assert found["low"] == pytest.approx(np.tanh(np.arctanh(found["mean"]) - half), abs=1e-6)
+    assert found["high"] == pytest.approx(np.tanh(np.arctanh(found["mean"]) + half), abs=1e-6)
+    perfect = quantiles.spearman(list(range(10)))
+    assert perfect["mean"] == pytest.approx(1.0) and perfect["high"] == 1.0 and 0.9 < perfect["low"] < 0.99
+    assert quantiles.spearman([1.0] * 10) == {"mean": 0.0, "low": -1.0, "high": 1.0}
+
+
+ASKED = QuantileConfig(bins=5, examples=6)
+
+
+def test_parts_are_tuned_nearest_first_once_each_and_reach_the_advice(
+    workspace: Workspace,
+    run: RunConfig,
+    script: Script,
+) -> None:
+    asked = design(run, quantiles=ASKED, arms=("zero_shot",))
+    script.word, script.dies_at = "number", 4
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(workspace, asked)
+    script.dies_at = 0
+    made = pipeline.run(workspace, asked)
+    assert len(script.tuned) == 6 and len(set(script.tuned)) == 5  # the killed part alone was begun twice
+    shown = pipeline.read_represented(workspace.artefact("representation", made["representation"]))
+    ids, nearest = workspace.ids(made["pool"]), shown.similarity.max(axis=0)
+    means = [np.mean([nearest[ids.index(i)] for i in rows]) for _, rows in dict.fromkeys(script.tuned)]
+    found = made["quantiles"]
+    assert [part["distance"] for part in found["parts"]] == pytest.approx([1 - m for m in means])
+    assert means == sorted(means, reverse=True)
+    losses = [part["metrics"]["query_loss"]["mean"] for part in found["parts"]]
+    assert found["spearman"]["query_loss"]["mean"] == pytest.approx(spearmanr(losses, range(5)).statistic)
+    right = [part["metrics"]["exact_match"]["mean"] for part in found["parts"]]
+    assert found["spearman"]["exact_match"]["mean"] == pytest.approx(-spearmanr(right, range(5)).statistic)
+    assert found["spearman"]["exact_match"]["mean"] > 0.7
+    assert run.model is not None
+    assert quantiles.newest(workspace, made["representation"], run.model) == found
+    assert quantiles.newest(workspace, made["representation"], dataclasses.replace(run.model, name="other")) is None
+    figure = figures_results.quantiles(found, "exact_match")
+    assert list(figure.data[0].x) == [part["distance"] for part in found["parts"]]
+    assert list(figure.data[0].y) == [100 * value for value in right]
+
+
+def test_a_part_that_is_too_small_is_refused(
+    workspace: Workspace,
+    run: RunConfig,
+    script: Script,
+) -> None:
+    with pytest.raises(SelectionError, match=r"of each of 10 parts, but a part of 40 usable rows has only 4; lower"):
+        pipeline.run(workspace, design(run, quantiles=QuantileConfig(examples=6), arms=("zero_shot",)))
+    assert script.tuned == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "said", "as_reason"),
+    [
+        ({"mean": 0.9, "low": 0.6, "high": 0.98}, "so nearer rows teach more here, in exact match", True),
+        ({"mean": 0.2, "low": -0.4, "high": 0.7}, "so nothing shows that nearer rows teach more", False),
+        ({"mean": -0.9, "low": -0.98, "high": -0.6}, "nearer rows teach less here, in exact match: try another", False),
+    ],
+)
+def test_its_answer_reaches_the_advice(metric: dict[str, float], said: str, as_reason: bool) -> None:
+    check = {
+        "metrics": ["query_loss", "exact_match"],
+        "spearman": {"query_loss": {"mean": 0.95, "low": 0.8, "high": 0.99}, "exact_match": metric},
+        "parts": [{}] * 10,
+        "n_examples": 200,
+        "name": "less",
+    }
+    told = advice.advise(n_pool=20_000, n_queries=50, budget=500, representation="less", check=check)
+    place = told.reasons if as_reason else told.caveats
+    assert said in place[0] and "0.95 (0.80 to 0.99) with query loss" in place[0] and "by LESS" in place[0]
+    assert advice.OWN in told.citations
+    assert said not in " ".join(advice.advise(n_pool=9, n_queries=9, budget=9, representation="less").caveats)

@@ -1,0 +1,47 @@
+"""What arms took and what a point cost, from a drawn result (selected 59.6 %, zero-shot 5.3 %, full pool 86.2 %)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation import spending
+
+
+@pytest.fixture
+def result() -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((Path(__file__).parent / "experiment_result.json").read_text())
+    told["arms"]["selected"] |= {"seconds": 3 * 3600.0, "seen": 3 * 1000, "memory": 2 * 10**9, "disk": 3 * 10**6}
+    told["arms"]["full"]["seconds"] = 3 * 36000.0
+    return told
+
+
+def test_an_arm_is_told_for_one_seed_and_for_a_point(result: dict[str, Any]) -> None:
+    table = spending.table(result).set_index("Arm")
+    row = table.loc["Selected"]
+    points = 100 * result["differences"]["selected"]["exact_match"]["versus_zero_shot"]["mean"]
+    assert row["Device-hours"] == "1" and row["Tokens seen"] == "1,000"
+    assert row["Memory"] == "2.00 GB" and row["Disk"] == "1.0 MB"
+    assert row["Device-hours a point"] == f"{1 / points:.2g}"
+    assert table.loc["Zero-shot", "Device-hours a point"] == "no gain told" and "Price" not in table
+    priced = spending.table({**result, "config": {**result["config"], "price_per_hour": 2.5}}).set_index("Arm")
+    assert priced.loc["Selected", "Price"] == "2.5"
+    assert priced.loc["Selected", "Price a point"] == f"{2.5 / points:.2g}"
+
+
+def test_a_gain_that_is_not_told_has_no_price(result: dict[str, Any]) -> None:
+    result["differences"]["selected"]["exact_match"]["versus_zero_shot"]["better"] = None
+    assert spending.gained(result, "selected") is None and spending.against_full(result) == ""
+    assert spending.table(result).set_index("Arm").loc["Selected", "Device-hours a point"] == "no gain told"
+
+
+def test_the_selection_is_held_against_the_full_pool(result: dict[str, Any]) -> None:
+    gains = {a: 100 * result["differences"][a]["exact_match"]["versus_zero_shot"]["mean"] for a in ("selected", "full")}
+    times = 10 * gains["selected"] / gains["full"]
+    told = spending.against_full(result)
+    assert told.startswith("A point of exact match gained cost") and f"{times:.2g} times as much" in told
+    del result["arms"]["full"]
+    assert spending.against_full(result) == ""
