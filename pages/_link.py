@@ -152,25 +152,19 @@ def choose_representation(key: str) -> None:
 
 
 def follow(name: str, value: Any) -> str:
-    """Return the key of a widget that shows `value`.
+    """Let a widget show `value`, whatever it showed before; return its key.
 
-    Where the one so far shows another, a new one takes its place: the browser tells with every click what its widgets
-    show, and might not have heard yet that this one was set, and would so set it back.
+    Its state is touched only where it differs, so that an answer on its way never overwrites a newer input.
     """
-    if st.session_state.setdefault(_key(name), value) != value:
-        st.session_state[ui.key(f"_followed.{name}")] = st.session_state.get(ui.key(f"_followed.{name}"), 0) + 1
-        st.session_state[_key(name)] = value
-    return _key(name)
+    key = ui.key(f"curate.{name}")
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
+    return key
 
 
 def value(name: str) -> Any:
     """Return what a widget that follows the link has been set to."""
-    return st.session_state[_key(name)]
-
-
-def _key(name: str) -> str:
-    turn = st.session_state.get(ui.key(f"_followed.{name}"), 0)
-    return ui.key(f"curate.{name}") + (f".{turn}" if turn else "")
+    return st.session_state[ui.key(f"curate.{name}")]
 
 
 def pager(page: int, pages: int) -> None:
