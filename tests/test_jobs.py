@@ -95,16 +95,16 @@ def test_an_unknown_kind_lists_the_known_ones(workspace: Workspace) -> None:
 
 
 def test_a_killed_job_is_failed_within_15_s_and_resumes_from_where_it_was(workspace: Workspace) -> None:
-    job_id = jobs.submit(workspace, "count", {"n": 10, "seconds": 0.2})
+    job_id = jobs.submit(workspace, "count", {"n": 30, "seconds": 0.2})
     running = until(workspace, job_id, lambda job: at_work(job) and job.done >= 3)
     assert running.pid is not None
     os.kill(running.pid, signal.SIGKILL)
     failed = until(workspace, job_id, lambda job: job.state == "failed", seconds=15)
     assert "process of this running job is gone" in failed.error
-    assert "counting: 10 numbers" in failed.error  # the log's end stands in the message
+    assert "counting: 30 numbers" in failed.error  # the log's end stands in the message
     jobs.resume(workspace, job_id)
     done = jobs.wait(workspace, job_id, 60)
-    assert (done.state, done.attempt, json.loads(done.result)) == ("succeeded", 2, {"sum": 10})
+    assert (done.state, done.attempt, json.loads(done.result)) == ("succeeded", 2, {"sum": 30})
     readings = jobs.metrics(workspace, job_id)
     assert {reading["attempt"] for reading in readings} == {1, 2}
     assert min(r["done"] for r in readings if r["attempt"] == 2) > 3  # the first three were not counted again
