@@ -28,7 +28,7 @@ from curation.tables import Job
 from curation.workspace import Workspace
 
 ACTIVE = ("queued", "running")
-_START_SECONDS = 10.0
+_START_SECONDS = 60.0  # a process of many libraries starts slowly on a busy machine
 _HEARTBEAT_SECONDS = 10.0
 _TAIL_BYTES = 256 * 1024
 

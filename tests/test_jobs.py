@@ -188,7 +188,7 @@ def test_one_job_a_device_in_the_order_of_the_queue(workspace: Workspace) -> Non
 
 def test_a_job_whose_submitter_died_before_starting_it_is_failed(workspace: Workspace) -> None:
     with workspace.write() as session:
-        session.add(Job(id="lost", kind="count", title="lost", heartbeat=time.time() - 11))
+        session.add(Job(id="lost", kind="count", title="lost", heartbeat=time.time() - 61))
     assert jobs.job(workspace, "lost").state == "failed"
 
 
