@@ -154,7 +154,7 @@ def search_by_meaning(ws: Workspace, view: View, text: str) -> npt.NDArray[np.fl
         if name in found:
             return _near(ws.root, found[name], text.strip())
     raise WorkspaceError(
-        "a search by meaning needs vectors that say what a row is about; compute embed or lexical for this pool on the "
+        "a search by meaning needs vectors that say what a row is about; compute Embed or Lexical for this pool on the "
         "Represent page, or search by words"
     )
 

@@ -1,4 +1,4 @@
-"""How arms, metrics and numbers are written wherever a person reads them; text from data never enters a sentence."""
+"""How arms, representations, metrics and numbers are written on screen; text from data never enters a sentence."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ ARMS = {
     "selected": "Selected",
     "full": "Full pool",
 }
+_REPRESENTATIONS = {"less": "LESS", "rds": "RDS+"}
 _METRICS = {"token_f1": "Token F1", "rouge_l": "ROUGE-L", "pass_at_k": "pass@k"}
 
 
@@ -30,6 +31,11 @@ def arm_label(arm: str) -> str:
     """Return an arm's name as people write it, with its size where it has one of its own."""
     base, _, size = arm.partition("@")
     return ARMS.get(base, base) + (f", {int(size):,} examples" if size else "")
+
+
+def representation_label(name: str) -> str:
+    """Return a representation's name as people write it."""
+    return _REPRESENTATIONS.get(name, name.capitalize())
 
 
 def metric_label(metric: str) -> str:

@@ -23,6 +23,7 @@ from curation.overrides import Merge
 from curation.pipeline import Represented
 from curation.understanding import Detail, detail, measured, moved, nearest_and_random, stability, understanding
 from curation.views import STATES, View, open_represented, rows_of, select_view
+from curation.wording import representation_label
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -83,11 +84,12 @@ def steps(ws: Workspace, project_id: str) -> list[Step]:
     data = {role: ws.dataset(project_id, role) for role in ("pool", "query", "test")}
     pool, queries = data["pool"], data["query"]
     shown = represented(ws, project_id)
+    computed = ", ".join(dict.fromkeys(representation_label(r.name) for r in shown))
     saved = ws.selections(project_id)
     finished = [e for e in results.experiments(ws, project_id) if e.result]
     told = [
         ("data", "Data", bool(pool and queries), f"{pool.n_rows:,} rows" if pool else "no pool yet"),
-        ("represent", "Represent", bool(shown), ", ".join(dict.fromkeys(r.name for r in shown)) or "nothing computed"),
+        ("represent", "Represent", bool(shown), computed or "nothing computed"),
         ("curate", "Curate", bool(saved), f"{len(saved)} saved" if saved else "no selection saved"),
         ("compare", "Compare", len(saved) > 1, "two selections or more" if len(saved) > 1 else "needs two selections"),
         ("train", "Train", bool(finished), f"{len(finished)} finished" if finished else "nothing tuned yet"),

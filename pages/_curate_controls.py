@@ -10,6 +10,7 @@ import streamlit as st
 
 from curation import selectors
 from curation.config import BudgetConfig
+from curation.wording import representation_label
 from pages import _curate_options, _form, _link
 from pages import _shell as ui
 
@@ -28,7 +29,8 @@ def names(available: list[Represented]) -> dict[str, str]:
     told = {}
     for r in available:
         options = ", ".join(f"{k} {v}" for k, v in r.record["representation"]["options"].items())
-        told[r.key] = r.name if often[r.name] == 1 else f"{r.name} · {options or r.key[:6]}"
+        title = representation_label(r.name)
+        told[r.key] = title if often[r.name] == 1 else f"{title} · {options or r.key[:6]}"
     return told
 
 

@@ -23,26 +23,25 @@ def draw(pool: str) -> None:
         values = _form.fields(options, chosen.options, f"selector.{chosen.selector}")
         beside = st.columns(2)
         seed = beside[0].number_input("Seed", 0, value=chosen.seed, help="Seed of selectors that draw at random.")
-        minimum = beside[1].number_input(
+        minimum = _limit(
             "Minimum similarity",
-            value=chosen.minimum_similarity,
+            chosen.minimum_similarity,
+            beside[1],
             step=0.01,
             format="%g",
             placeholder="none",
             help="Rows whose nearest query is less similar than this are not picked, unless pinned. Empty: none.",
-            key=_link.follow("minimum", chosen.minimum_similarity),
         )
         least = chosen.minimum_score
         if chosen.scorer == "length":  # another scorer's minimum comes from a config and stays as it is
-            least = st.number_input(
+            least = _limit(
                 "Shortest answer, in characters",
-                0.0,
-                value=least,
+                least,
+                min_value=0.0,
                 step=10.0,
                 format="%.0f",
                 placeholder="any",
                 help="Rows whose answers are shorter than this are not picked, unless pinned. Empty: any.",
-                key=_link.follow("shortest", least),
             )
         quotas = _quotas(pool, chosen.quotas)
         if st.form_submit_button("Apply", type="primary"):
@@ -51,6 +50,14 @@ def draw(pool: str) -> None:
                 limits = {"minimum_similarity": minimum, "minimum_score": least, "quotas": quotas}
                 _link.choose(options=made, seed=int(seed), **limits)
                 st.rerun(scope="fragment")
+
+
+def _limit(label: str, limit: float | None, where: Any = st, **looks: Any) -> float | None:
+    """Draw a number that may be left or made empty; in a form it can't follow the link: the button would undo it."""
+    key = ui.key(f"{label}.{limit}")
+    st.session_state.setdefault(key, limit)
+    given: float | None = where.number_input(label, value=None, key=key, **looks)
+    return given
 
 
 def _quotas(pool: str, quotas: dict[str, int]) -> dict[str, int]:

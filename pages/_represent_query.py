@@ -9,9 +9,9 @@ import streamlit as st
 
 from curation import probe, tasks, workbench
 from curation.views import open_represented
+from curation.wording import representation_label
 from curation.workspace import Workspace
 from pages import _shell as ui
-from pages._represent_words import TITLES
 
 if TYPE_CHECKING:
     from curation.pipeline import Represented
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def draw(ws: Workspace, pid: str, shown: Represented) -> None:
     """Draw the form and, once something was asked, the nearest rows."""
     st.subheader("Try a query", anchor=False)
-    title = TITLES.get(shown.name, shown.name)
+    title = representation_label(shown.name)
     with st.container(border=True):
         if reason := probe.refusal(ws, shown):
             st.caption(f"{ui.sentence(reason)}.")
@@ -57,7 +57,7 @@ def _answer(ws: Workspace, pid: str, shown: Represented, prompt: str, answer: st
             del st.session_state[ui.key("asked")]
             record = shown.record
             job = {name: record[name] for name in ("representation", "model", "warmup") if record[name]}
-            tasks.start(ws, pid, "represent", job, f"{TITLES.get(shown.name, shown.name)} features")
+            tasks.start(ws, pid, "represent", job, f"{representation_label(shown.name)} features")
             workbench.change(ws, pid, active="")
             st.rerun()
         st.caption("Makes a new version of the query set; the one before is kept. Only the new query is computed.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-TITLES = {"less": "LESS", "rds": "RDS+", "embed": "Embed", "lexical": "Lexical"}
+from curation.wording import representation_label
 
 ABOUT = """
 - **LESS** asks: would a training step on this example lower the loss on the query? It compares gradients, after a
@@ -46,7 +46,7 @@ def first_stage(report: Mapping[str, Any]) -> str:
     told = report.get("first_stage")
     if not told:
         return ""
-    kept = f"{TITLES.get(told['name'], told['name'])} let {told['n_kept']:,} of {told['n_pool']:,} rows through"
+    kept = f"{representation_label(told['name'])} let {told['n_kept']:,} of {told['n_pool']:,} rows through"
     if not told["recall"]:
         return f"{kept}: too few to measure what was lost."
     shares = ", ".join(f"{100 * r['recall']:.0f} % of the best {r['k']:,}" for r in told["recall"])

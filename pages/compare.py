@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from curation import comparison, figures, workbench
+from curation.wording import representation_label
 from pages import _compare_figures, _compare_rows, _link
 from pages import _shell as ui
 
@@ -84,7 +85,7 @@ def body() -> None:
         told = comparison.compare(ui.workspace(), _open(a, b), _open(b, a))
         theme = st.context.theme.type or "light"
         shared = f"They share **{len(told.both):,}** picks, {told.jaccard:.0%} of all that either has."
-        st.markdown(shared + f" :gray[Measured in {ui.plain(told.represented.name)}.]")
+        st.markdown(shared + f" :gray[Measured in {representation_label(told.represented.name)}.]")
         plain = {"displayModeBar": False}
         st.plotly_chart(figures.overlap(told, theme=theme), theme=None, config=plain, key=ui.key("overlap"))
         _compare_rows.map_and_reading(told, theme)

@@ -10,6 +10,7 @@ import streamlit as st
 from curation import representations, tasks, workbench
 from curation.config import FirstStageConfig, RepresentationConfig, TrainingConfig, WarmupConfig
 from curation.representations import warmup_health
+from curation.wording import representation_label
 from pages import _form, _jobs, _model
 from pages import _represent_cost as cost
 from pages import _represent_query as query
@@ -64,7 +65,7 @@ def _done(ws: Workspace, pid: str, done: list[Represented], created: dict[str, f
     with st.container(border=True):
         for shown in done:
             with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-                title = words.TITLES.get(shown.name, shown.name)
+                title = representation_label(shown.name)
                 when = datetime.datetime.fromtimestamp(created[shown.key]).strftime("%d %b %Y, %H:%M")
                 n_rows = shown.similarity.shape[1] - len(shown.unusable)
                 model = f" · {ui.plain(_model.short(shown.record['model']))}" if shown.record["model"] else ""
@@ -89,7 +90,7 @@ def _method(ws: Workspace, pid: str, name: str, settings: ProjectSettings, compu
     """One representation: what it is, its options, what it would cost, and the button that computes it."""
     method = representations.REGISTRY.load(name)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown(f"#### {words.TITLES.get(name, name)}")
+        st.markdown(f"#### {representation_label(name)}")
         if name in computed:
             st.badge("computed", color="green", icon=":material/check:")
     st.markdown(representations.REGISTRY.help(name))
@@ -106,7 +107,7 @@ def _method(ws: Workspace, pid: str, name: str, settings: ProjectSettings, compu
     lacks = method.needs_base_model and settings.model is None
     config = RepresentationConfig(name=name, options=options, first_stage=thinned)
     job = {"representation": config.to_dict(), "warmup": warmup.to_dict()}
-    title = words.TITLES.get(name, name)
+    title = representation_label(name)
     with st.container(horizontal=True, vertical_alignment="center"):
         pressed = st.button(
             "Compute" if name not in computed else "Compute with these options",

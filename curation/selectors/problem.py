@@ -202,10 +202,11 @@ class Problem:
     def nearest_query(self) -> npt.NDArray[np.int32]:
         """The query that each candidate is nearest to, the lower one of equals, (n_pool,)."""
         query = np.zeros(self.n_pool, dtype=np.int32)
+        highest = self.nearest  # before any thread waits for it: computing it takes the same threads
 
         def look(columns: slice) -> None:
             for q in reversed(range(self.n_queries)):
-                np.copyto(query[columns], q, where=self.similarity[q, columns] == self.nearest[columns])
+                np.copyto(query[columns], q, where=self.similarity[q, columns] == highest[columns])
 
         by_columns(self.similarity, look)
         return query

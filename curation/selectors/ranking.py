@@ -78,7 +78,10 @@ def by_rows(matrix: npt.NDArray[np.float32], look: Callable[[int], _Made]) -> li
 
 
 def threaded(function: Callable[[_Item], _Made], items: Collection[_Item]) -> list[_Made]:
-    """Return `function` of each item in order, computed on all processors."""
+    """Return `function` of each item in order, computed on all processors.
+
+    `function` must not come back here, nor ask for a cached property that does: it would wait for its own thread.
+    """
     if len(items) == 1 or processors() == 1:
         return [function(item) for item in items]
     return list(_executor().map(function, items))

@@ -153,6 +153,31 @@ def test_two_changes_both_stand_though_the_answer_to_the_first_is_on_its_way(app
     assert workbench.settings(ws, grid).selection.selector == "influence"
 
 
+def test_minimums_set_in_the_form_hold_and_are_emptied_again(app: App, page: Page, grid: str) -> None:
+    ws = open_page(app, page, grid)
+
+    def set_to(similarity: str, shortest: str) -> SelectionConfig:
+        """Fill the form in, press its button, and return the selection once it stands in the link and on the map."""
+        page.get_by_role("spinbutton", name="Minimum similarity").fill(similarity)
+        page.get_by_role("spinbutton", name="Shortest answer").fill(shortest)
+        page.get_by_role("spinbutton", name="Shortest answer").press("Tab")
+        page.get_by_role("button", name="Apply").click()
+        expect(page).to_have_url(
+            re.compile("minimum=0.9.*score=length%3A3") if shortest else re.compile("seed=0(?!.*mini)")
+        )
+        asked = workbench.settings(ws, grid).selection
+        expect_drawn(page, [int(i) for i in workbench.view(ws, grid, selection=asked).subset.indices])
+        expect(page.get_by_role("spinbutton", name="Minimum similarity")).to_have_value(similarity)
+        return asked
+
+    page.locator("[data-testid=stPopoverButton]:visible").filter(has_text="tune").click()
+    asked = set_to("0.9", "3")
+    assert (asked.minimum_similarity, asked.minimum_score) == (0.9, 3.0)
+    assert min(workbench.view(ws, grid, selection=asked).subset.indices) >= 100  # whose answers have three digits
+    asked = set_to("", "")
+    assert (asked.minimum_similarity, asked.minimum_score) == (None, None)
+
+
 def test_every_key_does_what_the_page_says(app: App, page: Page, grid: str) -> None:
     ws = open_page(app, page, grid)
     order = picks(ws, grid, 60)

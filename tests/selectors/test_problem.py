@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -129,3 +132,23 @@ def test_threads_share_an_ordering() -> None:
     with ThreadPoolExecutor(8) as pool:
         for picked in pool.map(select, [300, 10, 200, 150, 300, 50, 20, 299]):
             np.testing.assert_array_equal(picked, alone[: len(picked)])
+
+
+ASKED_FIRST = """
+import numpy as np
+from curation.selectors import REGISTRY, Budget, Overrides, Problem, create
+similarity = np.random.default_rng(0).random((40, 60_000), dtype=np.float32)
+for ask in ("nearest", "shortlists", "nearest_query"):
+    getattr(Problem(similarity), ask)
+vectors = np.random.default_rng(1).normal(size=(60_000, 4)).astype(np.float32)
+vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+for name in REGISTRY:
+    if name != "knn_kde":  # it compares all pairs
+        problem = Problem(similarity).having(vectors=vectors)
+        assert len(create(name).select(problem, Budget(examples=40), Overrides(pinned=(7,), banned=(8,)))) == 40
+"""
+
+
+def test_whatever_is_asked_first_no_thread_waits_for_itself() -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", ASKED_FIRST], check=True, timeout=300, env=environment)
