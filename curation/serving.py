@@ -5,6 +5,7 @@ And whom it shows itself to at the start: the person at this machine's screen.
 
 from __future__ import annotations
 
+import getpass
 import ipaddress
 import os
 import sys
@@ -31,6 +32,16 @@ def is_local(address: str | None) -> bool:
         return ipaddress.ip_address(address or "0.0.0.0").is_loopback
     except ValueError:
         return False
+
+
+def owner(address: str | None) -> str:
+    """Return whose account a server runs under that nobody else is meant to reach; else, or if nameless, nothing."""
+    if not is_local(address) or os.environ.get(PASSWORD):
+        return ""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # an account without an entry, as in some containers
+        return ""
 
 
 def refusal(address: str | None, *, has_login: bool) -> str:

@@ -132,16 +132,16 @@ def _decide(view: View, detail: Detail, inside: list[str] | None) -> None:
 
 @st.dialog("Note")
 def _note(row: str, text: str) -> None:
-    st.text_area("What should others know about this example?", text, max_chars=2_000, key=f"note.{row}")
-
     def save() -> None:
         written = str(st.session_state[f"note.{row}"]).strip()
         if written != text:
             with ui.acting():
                 ui.workspace().override(ui.project_id(), "note", row, text=written, author=ui.author())
 
-    if st.button("Save note", type="primary", on_click=save):
-        st.rerun()
+    with st.form("note", border=False):
+        st.text_area("What should others know about this example?", text, max_chars=2_000, key=f"note.{row}")
+        if st.form_submit_button("Save note", type="primary", on_click=save):
+            st.rerun()
 
 
 def _query(view: View, query: int) -> None:

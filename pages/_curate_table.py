@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PAGE = 25
 _FOLLOWING = "_curate.following"
-_KEYS = st.components.v2.component("winnow_search_key", js=(ui.ASSETS / "search.js").read_text("utf-8"))
+_KEYS = st.components.v2.component("winnow_keys", js=(ui.ASSETS / "keys.js").read_text("utf-8"))
 
 
 def draw(view: View, inside: list[str] | None, reading: str) -> None:

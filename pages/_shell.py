@@ -17,6 +17,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from curation import serving
 from curation.errors import CurationError
 from curation.workspace import Workspace
 from pages import _jobs
@@ -133,8 +134,10 @@ def key(name: str) -> str:
 
 
 def author() -> str:
-    """Return who is logged in, or an empty string on one's own machine."""
-    return str(st.user.get("name") or st.user.get("email") or "") if st.user.get("is_logged_in") else ""
+    """Return who is logged in; on one's own machine whose account it is, else nobody."""
+    if st.user.get("is_logged_in"):
+        return str(st.user.get("name") or st.user.get("email") or "")
+    return serving.owner(st.get_option("server.address"))
 
 
 # --------------------------------------------------------------------------------------------------- small pieces
@@ -167,7 +170,7 @@ def refused() -> None:
 def page(title: str, lead: str = "") -> None:
     """Head the page: its title, and one sentence that says what one does here."""
     through_app()
-    st.html("<style>.stMainBlockContainer {padding-inline: clamp(1.5rem, 4vw, 4rem)}</style>")
+    st.html("<style>.stMainBlockContainer {padding-inline: clamp(1.5rem, 4vw, 4rem)} .stMain {outline: none}</style>")
     st.title(title, anchor=False)
     if lead:
         st.caption(lead)

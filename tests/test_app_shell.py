@@ -197,6 +197,18 @@ def test_which_addresses_stay_on_this_machine(address: str | None, local: bool) 
     assert serving.is_local(address) is local
 
 
+def test_decisions_are_the_owners_only_where_nobody_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(serving.PASSWORD, raising=False)
+    monkeypatch.setattr("getpass.getuser", lambda: "ada")
+    assert serving.owner("localhost") == "ada"
+    assert serving.owner("0.0.0.0") == ""
+    monkeypatch.setenv(serving.PASSWORD, "x")
+    assert serving.owner("localhost") == ""
+    monkeypatch.delenv(serving.PASSWORD)
+    monkeypatch.setattr("getpass.getuser", lambda: {}["uid"])  # as pwd raises
+    assert serving.owner("localhost") == ""
+
+
 def test_a_page_never_runs_without_the_app_and_so_the_login(fresh: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WINNOW_PASSWORD", "corn")
     app = fresh.switch_page("pages/represent.py").run()  # as a fresh server that is first asked for a page

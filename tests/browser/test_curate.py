@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 from typing import TYPE_CHECKING
@@ -205,10 +206,12 @@ def test_every_key_does_what_the_page_says(app: App, page: Page, grid: str) -> N
     assert ws.overrides(grid).pinned == (ids[order[2]],)
 
     page.keyboard.press("n")
-    page.get_by_role("dialog").get_by_role("textbox").fill("a note with j, k and b in it")
-    page.get_by_role("button", name="Save note").click()
+    expect(page.get_by_role("dialog").get_by_role("textbox")).to_be_focused()
+    page.keyboard.type("a note with j, k and b in it")
+    page.keyboard.press("Control+Enter")
     expect(page.locator(".st-key-curate-detail")).to_contain_text("a note with j, k and b in it")
     assert ws.overrides(grid).banned == (ids[order[1]],)
+    assert {entry.author for entry in ws.override_log(grid)} == {getpass.getuser()}
 
     page.keyboard.press("/")
     field = page.get_by_placeholder("Words in the conversation")
