@@ -29,14 +29,10 @@ COLOURINGS = {
     "similarity": "Similarity",
     "source": "Source",
     "length": "Length",
+    "perplexity": "Perplexity",
 }
 MAX_DRAWN = 50_000
 _SHADES = 48  # steps of a colour scale: Plotly's WebGL points come out in wrong colours where there are too many
-
-
-def colourings(view: View) -> dict[str, str]:
-    """Return what the map of this view can be coloured by: `COLOURINGS`, then the scorers that have scored its pool."""
-    return COLOURINGS | {f"score:{name}": name.replace("_", " ").capitalize() for name in _scores(view)}
 
 
 @dataclass(frozen=True)
@@ -52,6 +48,7 @@ def pool_map(
     view: View,
     *,
     colour: str = "state",
+    scores: npt.NDArray[np.floating] | None = None,
     theme: str = "light",
     row: int | None = None,
     query: int | None = None,
@@ -66,6 +63,8 @@ def pool_map(
         What stands.
     colour : str
         One of `COLOURINGS`. In all but ``state`` every row has the colour, and picks are larger and full.
+    scores : array (n_pool,), optional
+        Each row's score by the scorer that `colour` names, NaN where it has none.
     row, query : int, optional
         Position of the pool row, of the query, that is being read; it gets a ring.
     area : Area, optional
@@ -77,7 +76,7 @@ def pool_map(
     drawn = np.flatnonzero(shown & (view.state == 0))
     size = 3.0 if drawn.size > 20_000 else 4.0 if drawn.size > 3_000 else 5.0
     figure = _canvas(palette, height, revision=view.represented.key)
-    paint = _paint(view, colour, palette)
+    paint = _paint(view, colour, scores, palette)
     outline = {"width": 0.8, "color": palette.background}
     faint = 0.3 if drawn.size > 20_000 else 0.5  # where points lie on points, grey must not outshine the picks
     small = {"size": size, "opacity": faint if colour == "state" else 0.65}
@@ -226,7 +225,7 @@ class _Scale(_Plain):
             figure.update_layout(margin_r=56)
 
 
-def _paint(view: View, colour: str, palette: Palette) -> _Plain:
+def _paint(view: View, colour: str, scores: npt.NDArray[np.floating] | None, palette: Palette) -> _Plain:
     if colour == "query":
         count = np.bincount(view.nearest_query)
         names = [f"query {q + 1}" for q in range(count.size)]  # their words are too long for a legend of ten
@@ -237,19 +236,19 @@ def _paint(view: View, colour: str, palette: Palette) -> _Plain:
     if colour == "similarity":
         return _Scale(view.nearest_similarity, palette.scale, palette.pool, "similarity")
     if colour == "length":
-        length = np.log10(np.maximum(view.rows.n_chars, 1)).astype(np.float32)
-        marks = [t for t in (1, 10, 100, 1_000, 10_000, 100_000) if length.min() <= np.log10(t) <= length.max()]
-        ticks = (tuple(float(np.log10(t)) for t in marks), tuple(f"{t:,}" for t in marks))
-        return _Scale(length, palette.scale, palette.pool, "characters", ticks)
-    if (scorer := colour.removeprefix("score:")) in _scores(view):
-        return _Scale(
-            np.asarray(_scores(view)[scorer], dtype=np.float32), palette.scale, palette.pool, scorer.replace("_", " ")
-        )
+        return _by_magnitude(view.rows.n_chars, palette, "characters")
+    if scores is not None:
+        return _by_magnitude(scores, palette, colour)
     return _Plain()
 
 
-def _scores(view: View) -> Mapping[str, npt.NDArray[Any]]:
-    return getattr(view, "scores", None) or {}
+def _by_magnitude(values: npt.NDArray[np.number], palette: Palette, title: str) -> _Scale:
+    """Shade numbers from 1 on by their magnitude; the bar shows powers of ten."""
+    magnitude = np.log10(np.maximum(values, 1)).astype(np.float32)
+    low, high = (np.nanmin(magnitude), np.nanmax(magnitude)) if np.isfinite(magnitude).any() else (0.0, 0.0)
+    marks = [power for power in range(9) if low <= power <= high]
+    ticks = (tuple(map(float, marks)), tuple(f"{10**power:,}" for power in marks))
+    return _Scale(magnitude, palette.scale, palette.pool, title, ticks)
 
 
 def _kinds(

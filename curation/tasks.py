@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from curation import comparison, jobs, pipeline, workbench
+from curation import comparison, jobs, pipeline, scoring, workbench
 from curation.config import (
     DatasetConfig,
     ExperimentConfig,
@@ -41,7 +41,7 @@ def start(ws: Workspace, project_id: str, kind: str, config: dict[str, Any], tit
         the project's settings. ``estimate``: as ``represent``, whose cost it foretells. ``experiment``:
         ``experiment`` (ExperimentConfig), optionally ``selection`` (SelectionConfig, or ``{"saved": key}``) and
         ``name``. ``forecast``: as ``experiment``, whose cost it foretells. ``quantiles``: ``experiment``, for the
-        representation that is shown.
+        representation that is shown. ``score``: ``scorer``, by which the pool's rows are scored.
 
     Raises
     ------
@@ -103,6 +103,13 @@ def _settle_represent(ws: Workspace, project_id: str, config: dict[str, Any]) ->
     }
 
 
+def _settle_score(ws: Workspace, project_id: str, config: dict[str, Any]) -> dict[str, Any]:
+    chosen = workbench.settings(ws, project_id)
+    if chosen.model is None:
+        raise ConfigError("scores are found with a base model; choose one on the Represent page")
+    return {**_active(ws, project_id, "pool"), "scorer": config["scorer"], "model": chosen.model.to_dict()}
+
+
 def _settle_experiment(ws: Workspace, project_id: str, config: dict[str, Any]) -> dict[str, Any]:
     chosen = workbench.settings(ws, project_id)
     if chosen.model is None:
@@ -141,6 +148,7 @@ _SETTLED: dict[str, Callable[[Workspace, str, dict[str, Any]], dict[str, Any]]] 
     "check": _settle_check,
     "represent": _settle_represent,
     "estimate": _settle_represent,
+    "score": _settle_score,
     "experiment": _settle_experiment,
     "forecast": _settle_experiment,
     "quantiles": _settle_quantiles,
@@ -202,6 +210,11 @@ def _estimate(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict
     return told.to_dict()
 
 
+def _score(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    scoring.scores(ws, config["pool"], config["scorer"], ModelConfig.from_dict(config["model"]), progress)
+    return {}
+
+
 def _experiment(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from curation.experiments import experiment
 
@@ -244,6 +257,7 @@ TASKS: dict[str, Callable[[Workspace, dict[str, Any], Progress], dict[str, Any]]
     "check": _check,
     "represent": _represent,
     "estimate": _estimate,
+    "score": _score,
     "experiment": _experiment,
     "forecast": _forecast,
     "quantiles": _quantiles,

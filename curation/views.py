@@ -97,11 +97,6 @@ class View:
         return self.made.subset
 
     @property
-    def scores(self) -> dict[str, npt.NDArray[np.number]]:
-        """What is known of each row by itself, whatever the queries: name → number, (n_pool,)."""
-        return {"length": self.rows.n_chars}
-
-    @property
     def pool_ids(self) -> list[str]:
         """Ids of the pool's rows, in order."""
         return self.rows.ids

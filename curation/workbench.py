@@ -27,6 +27,9 @@ from curation.wording import representation_label
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from curation.advice import Advice
 
 __all__ = [
@@ -43,6 +46,7 @@ __all__ = [
     "measured",
     "moved",
     "represented",
+    "scores",
     "search_by_meaning",
     "settings",
     "stability",
@@ -183,6 +187,24 @@ def advice(ws: Workspace, project_id: str) -> Advice:
         lengths=lengths,
         check=quantiles.newest(ws, now.represented.key, chosen.model),
     )
+
+
+def scores(ws: Workspace, project_id: str, scorer: str) -> npt.NDArray[np.float64] | None:
+    """Return the score of each row of the project's pool, (n_pool,), or None where they were not found yet.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such scorer, or it reads a base model and none is chosen.
+    WorkspaceError
+        If there is no pool.
+    """
+    from curation import scoring
+
+    pool = ws.dataset(project_id, "pool")
+    if pool is None:
+        raise WorkspaceError("the project has no pool yet; load one on the Data page")
+    return scoring.known(ws, pool.key, scorer, settings(ws, project_id).model)
 
 
 def import_overrides(

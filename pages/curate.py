@@ -14,6 +14,7 @@ from pages import (
     _curate_detail,
     _curate_log,
     _curate_saved,
+    _curate_scores,
     _curate_summary,
     _curate_table,
     _form,
@@ -99,9 +100,12 @@ def _body(available: list[Represented]) -> None:
 
 
 def _draw_map(view: View, row: int | None, query: int, area: figures_map.Area | None, inside: list[str] | None) -> None:
+    colour = _colour()
+    scores = _curate_scores.found(colour) if colour in _curate_scores.SCORERS else None
     figure = figures_map.pool_map(
         view,
-        colour=_colour(),
+        colour="state" if colour in _curate_scores.SCORERS and scores is None else colour,
+        scores=scores,
         theme=st.context.theme.type or "light",
         row=row,
         query=query if 0 <= query < len(view.query_ids) else None,

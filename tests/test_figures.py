@@ -145,14 +145,14 @@ def test_colour_by_similarity_has_a_scale_from_its_values(view: Any) -> None:
     assert pool.marker.color.min() >= np.float32(pool.marker.cmin)
 
 
-def test_a_scorer_colours_the_map_and_an_unknown_colouring_is_none(view: Any) -> None:
-    assert figures_map.colourings(view) == figures_map.COLOURINGS
-    view.scores = {"answer_length": np.where(np.arange(N) % 7 == 0, np.nan, np.arange(N))}
-    assert figures_map.colourings(view)["score:answer_length"] == "Answer length"
-    (pool,) = traces(figures_map.pool_map(view, colour="score:answer_length"))["pool"]
+def test_a_scorer_colours_the_map_by_magnitude(view: Any) -> None:
+    scores = np.where(np.arange(N) % 7 == 0, np.nan, np.arange(N))
+    figure = figures_map.pool_map(view, colour="perplexity", scores=scores)
+    (pool,), bar = traces(figure)["pool"], next(trace for trace in figure.data if trace.uid == "bar")
     assert np.isfinite(pool.marker.color).all() and pool.marker.color[10] < pool.marker.color[-1]
-    plain, unknown = figures_map.pool_map(view), figures_map.pool_map(view, colour="score:none")
-    assert [t.uid for t in unknown.data] == [t.uid for t in plain.data]
+    assert bar.marker.colorbar.title.text == "perplexity" and bar.marker.colorbar.ticktext[:2] == ("1", "10")
+    (pool,) = traces(figures_map.pool_map(view, colour="perplexity", scores=np.full(N, np.nan)))["pool"]
+    assert np.isfinite(pool.marker.color).all()
 
 
 def test_a_scale_has_few_shades_so_that_webgl_draws_them_right() -> None:

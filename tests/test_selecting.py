@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation import pipeline, scoring, selecting, selectors
+from curation import pipeline, scoring, selecting, selectors, tasks
 from curation.config import (
     BudgetConfig,
     DatasetConfig,
@@ -20,6 +20,7 @@ from curation.config import (
 )
 from curation.errors import ConfigError, SelectionError
 from curation.pipeline import Represented
+from curation.progress import Silent
 from curation.selectors import Problem
 from curation.workspace import Workspace
 
@@ -112,8 +113,10 @@ def test_a_minimum_score_is_of_the_scorer_that_is_named(
     with pytest.raises(ConfigError, match="unknown scorer 'beauty'"):
         pipeline.select(workspace, shown, dataclasses.replace(config, scorer="beauty"))
     model = ModelConfig(name=str(tiny_lm), device="cpu")
-    found = scoring.scores(workspace, keys[0], "perplexity", model)
-    assert found.shape == (60,) and (found > 1).all()
+    assert scoring.known(workspace, keys[0], "perplexity", model) is None
+    tasks.TASKS["score"](workspace, {"pool": keys[0], "scorer": "perplexity", "model": model.to_dict()}, Silent())
+    found = scoring.known(workspace, keys[0], "perplexity", model)
+    assert found is not None and found.shape == (60,) and (found > 1).all()
     np.testing.assert_array_equal(scoring.scores(workspace, keys[0], "perplexity", model), found)
 
 

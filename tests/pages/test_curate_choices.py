@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from curation import listing, pipeline, selecting, workbench
-from curation.config import BudgetConfig, DatasetConfig, SelectionConfig
+from curation import figures_map, listing, pipeline, scoring, selecting, tasks, workbench
+from curation.config import BudgetConfig, DatasetConfig, ModelConfig, SelectionConfig
 from curation.overrides import OverrideState
 
 if TYPE_CHECKING:
     from curation.workspace import Workspace
 
 Open = Callable[..., AppTest]
+TINY = Path(__file__).parents[2] / "assets" / "winnow-tiny"
 
 
 def text(app: AppTest) -> str:
@@ -246,3 +247,27 @@ def test_a_search_by_meaning_ranks_by_it_and_without_vectors_is_a_sentence(
     group = next(g for g in app.get("button_group") if g.label == "Search by")
     group.set_value("words").run()
     assert "by" not in app.query_params and "**1** rows" in text(app)
+
+
+def test_the_map_is_coloured_by_a_scorer_once_its_scores_are_found(
+    curate: Callable[..., AppTest], workspace: Workspace, sums: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[dict[str, Any]] = []
+    draw = figures_map.pool_map
+    monkeypatch.setattr(figures_map, "pool_map", lambda view, **given: drawn.append(given) or draw(view, **given))
+    asked: list[Any] = []
+    monkeypatch.setattr(tasks, "start", lambda *given: asked.append(given))
+    app = curate(colour="perplexity")
+    assert "no-such/model" in refusal(app)
+    model = ModelConfig(name=str(TINY), max_length=256)
+    workbench.change(workspace, sums, model=model)
+    app = curate(colour="perplexity")
+    assert not app.error and "surprises the base model" in text(app)
+    assert drawn[-1]["colour"] == "state" and drawn[-1]["scores"] is None
+    click(app, "Find each row's perplexity")
+    assert asked[0][1:4] == (sums, "score", {"scorer": "perplexity"})
+    pool = workspace.dataset(sums, "pool").key  # type: ignore[union-attr]
+    found = scoring.scores(workspace, pool, "perplexity", model)
+    app = curate(colour="perplexity")
+    assert drawn[-1]["colour"] == "perplexity" and "surprises the base model" not in text(app)
+    np.testing.assert_array_equal(drawn[-1]["scores"], found)
