@@ -84,7 +84,7 @@ def run(
 ) -> None:
     """Do all that a config asks for, reusing what is there, and export the selection."""
     from curation import export, findings, pipeline, report
-    from curation.config import read_config
+    from curation.config_files import read_config
 
     ws = _open(workspace)
     settled = pipeline.settle(read_config(config))
@@ -114,7 +114,7 @@ def next_round(
 ) -> None:
     """Write the next round's query set: the present one, and what the tuned model got wrong on the dev split."""
     from curation import pipeline
-    from curation.config import read_config
+    from curation.config_files import read_config
 
     text, n_new = pipeline.next_queries(_open(workspace), read_config(config), Lines())
     out.write_text(text, "utf-8")
@@ -130,7 +130,7 @@ def cost(
     """Foretell what a config takes, its experiment included: time, memory, disk, by trials on this machine."""
     from curation import cost as costs
     from curation import pipeline
-    from curation.config import read_config
+    from curation.config_files import read_config
 
     ws, asked = _open(workspace), read_config(config)
     told = costs.estimate(

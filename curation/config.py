@@ -8,11 +8,9 @@ beside their code; here are the stages' and the one `RunConfig` that replays a w
 from __future__ import annotations
 
 import dataclasses
-import json
 import types
 import typing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from curation.errors import ConfigError
@@ -365,47 +363,3 @@ class ProjectSettings(Options):
     opened: str = option("", "Name and version of the saved selection that the present one comes from.")
     experiment: ExperimentConfig = option(ExperimentConfig(), "Fine-tuning and evaluation.")
     demo: bool = option(False, "The project that comes with Winnow.")
-
-
-def read_config(path: Path) -> RunConfig:
-    """Read a run's config; older schema versions are migrated, relative data paths are taken from the file's folder.
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing, is no JSON, is of a newer schema, or names an unknown or ill-typed option.
-    """
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"config {path} can't be read ({error.strerror}); give the path of a JSON config") from error
-    except ValueError as error:
-        raise ConfigError(f"config {path} is not JSON ({error}); give a config as `winnow export` writes it") from error
-    return RunConfig.from_dict(_absolute(migrate(data), path.parent), where=path.name)
-
-
-def migrate(data: Any) -> Any:
-    """Bring a config of an older schema version to this one; there is only one so far."""
-    version = data.get("schema_version", SCHEMA_VERSION) if isinstance(data, dict) else SCHEMA_VERSION
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise ConfigError(
-            f"config has schema_version {version!r}, this Winnow reads up to {SCHEMA_VERSION}; update Winnow"
-        )
-    return data
-
-
-def _absolute(data: Any, folder: Path) -> Any:
-    """Take relative data and model paths from `folder`, leaving hub ids alone."""
-    if not isinstance(data, dict):
-        return data
-    for name in ("pool", "queries", "tests"):
-        entry = data.get(name)
-        if isinstance(entry, dict) and isinstance(entry.get("path"), str) and not entry.get("hub"):
-            entry["path"] = str((folder / entry["path"]).resolve())
-    design = data.get("experiment")
-    if isinstance(design, dict) and isinstance(subsets := design.get("subsets"), dict):
-        design["subsets"] = {k: str((folder / v).resolve()) if isinstance(v, str) else v for k, v in subsets.items()}
-    model = data.get("model")
-    if isinstance(model, dict) and isinstance(model.get("name"), str) and (folder / model["name"]).is_dir():
-        model["name"] = str((folder / model["name"]).resolve())
-    return data

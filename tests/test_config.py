@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from curation import config
-from curation.config import BudgetConfig, ModelConfig, Options, RunConfig, option, read_config
+from curation import config_files
+from curation.config import BudgetConfig, ModelConfig, Options, RunConfig, option
+from curation.config_files import read_config
 from curation.errors import ConfigError
 
 PLAIN = {"pool": {"path": "pool.jsonl"}, "queries": {"path": "queries.jsonl"}}
@@ -49,7 +50,7 @@ def test_a_run_survives_json() -> None:
 )
 def test_bad_configs_are_refused_by_name(data: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        RunConfig.from_dict(config.migrate(data))
+        RunConfig.from_dict(config_files.migrate(data))
 
 
 def test_a_budget_is_examples_or_tokens() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from curation import models
+from curation import embedders, models
 from curation.config import ModelConfig
 from curation.errors import ModelError
 
@@ -79,7 +79,7 @@ def test_cut_off_weights_are_refused(copy: Path) -> None:
 
 
 def test_embedder_is_no_causal_lm() -> None:
-    name = str(models.locate_embedder("all-MiniLM-L6-v2"))
+    name = str(embedders.locate("all-MiniLM-L6-v2"))
     with pytest.raises(ModelError, match="lacks weights of a causal language model"):
         models.load_causal_lm(ModelConfig(name=name, device="cpu"))
 
@@ -133,10 +133,3 @@ def test_folder_without_adapter_is_refused(tiny_lm: Path, tmp_path: Path) -> Non
 def test_cuda_without_gpu_is_refused(tiny_lm: Path) -> None:
     with pytest.raises(ModelError, match="torch sees no GPU"):
         models.device(ModelConfig(name=str(tiny_lm), device="cuda"))
-
-
-def test_packaged_minilm_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert models.file_hash(models.locate_embedder("all-MiniLM-L6-v2") / "model.safetensors") == models.MINILM_SHA256
-    monkeypatch.setattr(models, "MINILM_SHA256", "0" * 64)
-    with pytest.raises(ModelError, match="expected 000000000000…; reinstall"):
-        models.locate_embedder("sentence-transformers/all-MiniLM-L6-v2")

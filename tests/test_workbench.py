@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from curation import comparison, export, jobs, pipeline, tasks, workbench
-from curation.config import BudgetConfig, DatasetConfig, RepresentationConfig, RunConfig, SelectionConfig, read_config
+from curation.config import BudgetConfig, DatasetConfig, RepresentationConfig, RunConfig, SelectionConfig
+from curation.config_files import read_config
 from curation.errors import ConfigError, DataError, JobError, SelectionError, WorkspaceError
 from curation.tables import SavedSelection
 from curation.workspace import Workspace

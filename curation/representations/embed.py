@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from curation import models
+from curation import embedders, models
 from curation.config import ModelConfig, Options, option
 from curation.data.rows import Example
 from curation.representations.base import Representation, storage_option
@@ -30,7 +30,9 @@ class Embed(Representation):
     class Config(Options):
         """The embedder."""
 
-        embedder: str = option(models.MINILM, "A sentence-transformers model: a folder, a hub id, or all-MiniLM-L6-v2.")
+        embedder: str = option(
+            embedders.MINILM, "A sentence-transformers model: a folder, a hub id, or all-MiniLM-L6-v2."
+        )
         embedder_revision: str = option("", "Revision of a hub embedder; empty means its newest.")
         query_prompt: str = option("", "Instruction put before each query, where the embedder wants one.")
         device: str = option(
@@ -52,14 +54,14 @@ class Embed(Representation):
 
     @cached_property
     def _model(self) -> Any:
-        return models.load_embedder(self.config.embedder, self.config.embedder_revision, where=self.config.device)
+        return embedders.load(self.config.embedder, self.config.embedder_revision, where=self.config.device)
 
     def key(self) -> dict[str, Any]:
         """Return the embedder's hash and the query prompt; device and batch size change nothing beyond rounding."""
         return {
             "name": self.name,
             "version": self.VERSION,
-            "weights": models.fingerprint(self.config.embedder, self.config.embedder_revision),
+            "weights": models.fingerprint(str(embedders.locate(self.config.embedder, self.config.embedder_revision))),
             "query_prompt": self.config.query_prompt,
         }
 

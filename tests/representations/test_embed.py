@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curation import models, representations
+from curation import embedders, representations
 from curation.data.rows import Example, Message
 from curation.representations.embed import Embed
 
@@ -25,7 +25,7 @@ def test_equals_direct_encoding(embed: Embed) -> None:
     examples = rows(["Two plus two?", "A much longer question about the weather in Spain.", "Привет"])
     got = embed.compute(examples, "pool")
     assert got.shape == (3, 1, 384)
-    direct = models.load_embedder("all-MiniLM-L6-v2", where="cpu").encode(
+    direct = embedders.load("all-MiniLM-L6-v2", where="cpu").encode(
         [f"user: {e.messages[0].content}\nassistant: Yes." for e in examples], normalize_embeddings=True
     )
     np.testing.assert_allclose(got[:, 0], direct, atol=1e-6)
