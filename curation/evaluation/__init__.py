@@ -176,6 +176,21 @@ def check(
     return metrics, lacking
 
 
+def unmeasurable(queries: Sequence[Example], tests: Sequence[Example]) -> dict[str, str]:
+    """Return metric → why these rows or this machine do not allow it, for those that can't be measured.
+
+    A metric that has to be allowed first is looked at as if it were.
+    """
+    found = {}
+    for name in METRICS:
+        allowed = {"allow": True} if "allow" in METRICS.load(name).Config.__dataclass_fields__ else {}
+        try:
+            check(EvaluationConfig(metrics=(name,), options={name: allowed}), queries, tests)
+        except EvaluationError as error:
+            found[name] = str(error)
+    return found
+
+
 def _lacking(name: str, metric: Metric, rows: Sequence[Example]) -> list[tuple[str, str]]:
     """Return the rows that a metric can't judge for want of a field, with the reason; raise if it can judge none."""
     lacking = [(row.id, f"{name}: {reason}") for row in rows if (reason := metric.lacks(row))]
