@@ -19,6 +19,7 @@ from curation.wording import arm_label, in_order, interval, is_loss, metric_labe
 
 _FADED = 0.22
 _SMOOTHED = 12  # the running mean is over about a twelfth of a curve
+_POINTS = 400  # most points a line has
 _SOURCES = 12
 _DASHED: dict[str, Any] = {"mode": "lines+markers", "line_dash": "dash", "marker_symbol": "diamond"}
 
@@ -114,13 +115,15 @@ def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "l
         seeds = _by_seed(curves[arm], "loss")
         for number, (seed, points) in enumerate(seeds.items()):
             steps, values = [p["step"] for p in points], [p["loss"] for p in points]
+            smooth, few = _running_mean(values), slice(None, None, -(-len(steps) // _POINTS))
+            steps, values, smooth = steps[few], values[few], smooth[few]
             longest.append(steps[-1])
             line = {"color": _colour(arm, palette, place), "width": 1}
             figure.add_scatter(x=steps, y=values, mode="lines", line=line, opacity=_FADED, hoverinfo="skip")
             figure.data[-1].showlegend = False
             figure.add_scatter(
                 x=steps,
-                y=_running_mean(values),
+                y=smooth,
                 mode="lines" if len(steps) > 1 else "markers",
                 line={**line, "width": 2.5},
                 name=label(arm_label(arm)),
@@ -133,7 +136,7 @@ def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "l
     for place, arm in enumerate(in_order(curves)):
         for seed, points in _by_seed(curves[arm], "query_loss").items():
             figure.add_scatter(
-                x=[p["step"] for p in points],
+                x=[p["step"] or (0.5 if spread_out else 0) for p in points],  # a logarithmic axis has no 0
                 y=[p["query_loss"] for p in points],
                 mode="lines+markers",
                 line={"color": _colour(arm, palette, place), "width": 1.5, "dash": "dash"},

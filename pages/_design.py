@@ -13,6 +13,7 @@ from pages import _shell as ui
 
 BASIC = ("learning_rate", "epochs", "batch_size")
 LORA = ("lora_r", "lora_alpha", "lora_dropout", "lora_targets")
+OWN = ("epochs", "max_steps")  # of the full pool, which would take very long otherwise
 METHODS = {"lora": "LoRA", "full": "Every weight"}
 
 
@@ -55,11 +56,12 @@ def options(current: ExperimentConfig, with_full: bool) -> dict[str, Any]:
     unused = ("method", "save_every_epoch", "early_stopping", *(() if method == "lora" else LORA))
     with st.expander("All training options"):
         training |= _form.fields(TrainingConfig, now, "train", skip=(*basic, *unused))
-        full = None
+        full = training  # its own passes are kept while the arm is off
+        if current.full_training is not None:
+            full = {**training, **{name: getattr(current.full_training, name) for name in OWN}}
         if with_full:
             st.markdown("**Full pool** :gray[its own number of passes, if that is too many]")
-            before = (current.full_training or current.training).to_dict()
-            full = {**training, **_form.fields(TrainingConfig, before, "train-full", only=("epochs", "max_steps"))}
+            full = {**full, **_form.fields(TrainingConfig, full, "train-full", only=OWN)}
     return {"training": training, "full_training": None if full == training else full}
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from curation import jobs
+from curation import arms, jobs
+from curation.wording import arm_label
 from pages._text import duration, plain, sentence, size
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ def _button(label: str, icon: str, job: Job, where: str) -> bool:
 
 def progress_line(job: Job, memory: jobs.Memory) -> str:
     """Say in words how far a job is: stage, count, rate, time left and memory."""
-    parts = [job.stage[:1].upper() + job.stage[1:] or "Starting"]
+    of = arms.under_way(job.stage)
+    stage = f"{arm_label(of[0])}, seed {of[1]}: {of[2]}" if of else job.stage
+    parts = [stage[:1].upper() + stage[1:] or "Starting"]
     if job.total:
         parts.append(f"{job.done:,} of {job.total:,} {job.unit}")
     if job.rate:

@@ -56,9 +56,8 @@ def draw(ws: ui.Workspace, pid: str, current: ExperimentConfig) -> tuple[dict[st
                 options[metric] = {**options.get(metric, {}), **own}
         judging |= _form.fields(EvaluationConfig, judging, "judge", skip=("metrics", "options"))
         if cannot:
-            st.caption("Not with these rows: " + " · ".join(
-                f"{findings.metric_label(m)}: {ui.sentence(why)}" for m, why in cannot.items()
-            ))  # fmt: skip
+            lines = [f"- {findings.metric_label(metric)}: {ui.plain(why)}" for metric, why in cannot.items()]
+            st.caption("\n".join(["Not with these rows:", *lines]))
     judging |= {"metrics": chosen, "options": {m: o for m, o in options.items() if m in chosen}}
     if not chosen:
         lacks = "Choose at least one metric to judge by."
@@ -73,10 +72,11 @@ def _rows(ws: ui.Workspace, pid: str, current: ExperimentConfig) -> dict[str, An
     with left:
         told = _overlap(ws, pid)
         exclude = st.toggle(
-            "Leave out test rows that stand in the pool or the query set",
+            "Leave out overlapping test rows",
             current.exclude_overlap,
             key=ui.key("train-exclude"),
-            help="A model may know their answers by heart, and then looks better than it is.",
+            help="Those whose prompt stands in the pool or the query set: a model may know their answers by heart, "
+            "and then looks better than it is.",
         )
         if told:
             st.caption(told)

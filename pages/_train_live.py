@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -62,7 +63,7 @@ def _readings(ws: ui.Workspace, job: Job, course: arms.Course | None) -> None:
         "Memory": ui.size(memory.gpu or memory.now) if memory.now else "",
         "Tuning left, about": ui.duration(course.seconds_left) if course and course.seconds_left is not None else "",
     }
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         for title, value in shown.items():
             if value:
                 st.markdown(f":small[:gray[{title}]]  \n**{value}**", width="content")
@@ -95,33 +96,30 @@ def _arms(ws: ui.Workspace, job: Job, names: list[str]) -> None:
 
 
 def _buttons(orders: Orders, job: Job, arm: str, left: tuple[str, ...], under_way: tuple[str, int, str] | None) -> None:
+    def button(label: str, icon: str, act: Callable[[str], None], of: str, told: str = "") -> None:
+        st.button(
+            label,
+            icon=f":material/{icon}:",
+            type="tertiary",
+            key=f"{label}-{job.id}-{of}",
+            help=told or None,
+            on_click=act,
+            args=(of,),
+        )
+
     if arm in left:
-        if st.button("Take in again", icon=":material/undo:", type="tertiary", key=f"take-{job.id}-{arm}"):
-            orders.take(arm)
-            st.rerun(scope="fragment")
+        button("Take in again", "undo", orders.take, arm)
         return
     if under_way and under_way[0] == arm and under_way[2] == "training":
         training = training_name(arm, under_way[1])
         if training in orders.stops():
             st.caption("Stopping after this step …")
-        elif st.button(
-            "Stop and keep",
-            icon=":material/stop:",
-            type="tertiary",
-            key=f"stop-{job.id}-{training}",
-            help="Ends this training now and judges the model as it stands. The result says so.",
-        ):
-            orders.stop(training)
-            st.rerun(scope="fragment")
-    if job.state != "succeeded" and st.button(
-        "Leave out",
-        icon=":material/close:",
-        type="tertiary",
-        key=f"leave-{job.id}-{arm}",
-        help="The other arms go on. It can be taken in again, and then goes on from its last checkpoint.",
-    ):
-        orders.leave(arm)
-        st.rerun(scope="fragment")
+        else:
+            told = "Ends this training now and judges the model as it stands. The result says so."
+            button("Stop and keep", "stop", orders.stop, training, told)
+    if job.state != "succeeded":
+        told = "The other arms go on. It can be taken in again, and then goes on from its last checkpoint."
+        button("Leave out", "close", orders.leave, arm, told)
 
 
 def disturbed(ws: ui.Workspace, job_id: str, result: dict[str, object]) -> None:

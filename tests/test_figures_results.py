@@ -63,6 +63,10 @@ def test_the_queries_loss_is_dashed_in_its_arms_colour(result: dict[str, Any]) -
     assert [t.name for t in figure.data if t.showlegend is not False] == [
         *("Random", "Selected", "on its own rows", "on the queries")
     ]
+    spread = figures_results.losses({**result["curves"], "random": [*of, *watched]})  # its axis has no 0
+    assert next(t for t in spread.data if t.line.dash == "dash" and t.x[0] is not None).x[0] == 0.5
+    long = [{"seed": 0, "step": s, "loss": 1.0} for s in range(1, 10_001)]
+    assert len(figures_results.losses({"random": long}).data[1].x) == 400
     assert len(figures_results.losses({"random": watched}).data) == 3  # before the first step there is no other
 
 

@@ -91,7 +91,7 @@ def test_a_crash_is_told_with_its_traceback_in_the_log(workspace: Workspace) -> 
 
 def test_an_unknown_kind_lists_the_known_ones(workspace: Workspace) -> None:
     failed = jobs.wait(workspace, jobs.submit(workspace, "nothing", {}), 60)
-    assert failed.error == "unknown kind of job 'nothing'; expected one of: count, refuse, crash, breed, write"
+    assert failed.error == "unknown kind of job 'nothing'; expected one of: count, refuse, crash, breed, write, compare"
 
 
 def test_a_killed_job_is_failed_within_15_s_and_resumes_from_where_it_was(workspace: Workspace) -> None:

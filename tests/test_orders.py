@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from curation import experiments, findings, pipeline
+from curation import experiments, findings, jobs, pipeline
 from curation.config import RunConfig
 from curation.design import Inputs
 from curation.errors import EvaluationError
@@ -120,6 +123,41 @@ def test_a_training_stopped_by_hand_is_kept_judged_told_and_never_taken_for_the_
     assert keys[0]["0"] == keys[1]["0"] and keys[0]["1"] != keys[1]["1"]
     Orders(job).take("random")
     assert experiments.experiment(workspace, inputs, run.experiment, orders=Orders(job)) == (other, undisturbed)
+
+
+def test_orders_outlive_the_process_that_is_to_obey_them(
+    workspace: Workspace, tiny_lm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WINNOW_TASKS", "job_tasks")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    config = {"folder": str(tmp_path), "model": str(tiny_lm), "seconds": 1.5}
+    job_id = jobs.submit(workspace, "compare", config)
+    _until(workspace, job_id, "random, seed 0: training")
+    orders = Orders(jobs.folder(workspace, job_id))
+    orders.leave("selected")
+    orders.stop("random, seed 1")
+    os.kill(jobs.job(workspace, job_id).pid or 0, signal.SIGKILL)
+    _until(workspace, job_id, state="failed")
+    jobs.resume(workspace, job_id)
+    ended = jobs.wait(workspace, job_id, 120)
+    result = json.loads(ended.result)
+    assert (ended.state, ended.attempt) == ("succeeded", 2), ended.error
+    assert (result["left_out_arms"], result["stopped"]) == (["selected"], {"random": {"1": [1, 2]}})
+    orders.take("selected")
+    orders.take("random")
+    jobs.resume(workspace, job_id, again=True)
+    _until(workspace, job_id, "selected, seed 0: training")
+    orders.leave("selected")  # while it is at work
+    result = json.loads(jobs.wait(workspace, job_id, 120).result)
+    assert (result["left_out_arms"], result["stopped"]) == (["selected"], {})
+    assert len(result["arms"]["random"]["metrics"]["query_loss"]["per_seed"]) == 3
+
+
+def _until(ws: Workspace, job_id: str, stage: str = "", state: str = "running") -> None:
+    deadline = time.monotonic() + 90
+    while (job := jobs.job(ws, job_id)).state != state or not job.stage.startswith(stage):
+        assert time.monotonic() < deadline, (job.state, job.stage, jobs.log_tail(ws, job_id))
+        time.sleep(0.1)
 
 
 class _Log:

@@ -181,13 +181,21 @@ def unmeasurable(queries: Sequence[Example], tests: Sequence[Example]) -> dict[s
 
     A metric that has to be allowed first is looked at as if it were.
     """
+    rows = {"queries": queries, "tests": tests}
     found = {}
     for name in METRICS:
         allowed = {"allow": True} if "allow" in METRICS.load(name).Config.__dataclass_fields__ else {}
-        try:
-            check(EvaluationConfig(metrics=(name,), options={name: allowed}), queries, tests)
-        except EvaluationError as error:
-            found[name] = str(error)
+        metric = METRICS.create(name, **allowed)
+        judged = rows[metric.role]
+        if not judged:
+            found[name] = f"there are no {metric.role}; load some"
+        elif all(metric.lacks(row) for row in judged):
+            found[name] = f"each of the {len(judged):,} {metric.role} lacks what it needs: {metric.lacks(judged[0])}"
+        else:
+            try:
+                metric.prepare()
+            except EvaluationError as error:
+                found[name] = str(error)
     return found
 
 

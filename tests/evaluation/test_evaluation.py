@@ -190,11 +190,13 @@ def test_what_rows_do_not_allow_is_told_for_each_metric(
     found = unmeasurable(queries, tests)
     assert set(found) == {"numeric_match", "multiple_choice", "pass_at_k"}
     assert "it has no column `choices`" in found["multiple_choice"] and "no column `test`" in found["pass_at_k"]
+    assert found["numeric_match"].startswith("each of the 5 tests lacks what it needs: its right answer holds no numb")
     extra = json.dumps({"test": "def check(f): pass", "entry_point": "f", "answer": "7"})
     programs = [replace(row, extra=extra) for row in tests]
     monkeypatch.setattr(sandbox.Sandbox, "require", lambda _self: None)
     assert set(unmeasurable(queries, programs)) == {"multiple_choice"}  # as if programs were allowed
-    assert set(unmeasurable(queries, [])) == set(METRICS) - {"query_loss"}
+    alone = unmeasurable(queries, [])
+    assert set(alone) == set(METRICS) - {"query_loss"} and alone["test_loss"] == "there are no tests; load some"
 
 
 def test_rows_that_lack_a_field_are_listed_and_the_others_judged(model: ModelConfig, tests: list[Example]) -> None:
