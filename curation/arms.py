@@ -5,8 +5,9 @@ Numbers and tables from configs, job readings and stored results; the sentences 
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,26 +56,107 @@ def plan(
     return told
 
 
-_STAGE = re.compile(r"(.+), seed (\d+): training")
+def further_sizes(config: ExperimentConfig, n_selected: int, own: Mapping[str, int]) -> dict[str, int]:
+    """Return arm → examples of the further selections, files and sizes of a design, as `plan` takes them.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+        The design.
+    n_selected : int
+        Examples of the selection under test.
+    own : mapping of str to int
+        Sizes of the saved selections and subset files among its arms; other selections have their budget's.
+    """
+    found: dict[str, int] = {}
+    sized = {"selected": n_selected} if "selected" in config.arms else {}
+    for name, asked in config.selections.items():
+        sized[name] = own.get(name) or (asked.get("budget") or {}).get("examples") or n_selected
+        found[design.arm_name(name, sized[name], n_selected)] = sized[name]
+    for name in sized:
+        for size in config.budgets:
+            if size != n_selected or name != "selected":
+                found[design.arm_name(name, size, n_selected)] = size
+    for name in config.subsets:
+        for size in (own[name], *(b for b in config.budgets if b < own[name])):
+            found[design.arm_name(name, size, n_selected)] = size
+    return found
+
+
+_STAGE = re.compile(r"(.+), seed (\d+): (.+)")
+_CURVES = ("loss", "query_loss")
 
 
 def live_curves(readings: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, float]]]:
-    """Return the loss curves of a running experiment, in the form of a result's ``curves``.
+    """Return the loss curves of a running experiment, in the form of a result's ``curves``: points of one loss each.
 
     Parameters
     ----------
     readings : iterable of mappings
         As `curation.jobs.metrics` returns them; what a resumed attempt did again replaces what was read before.
     """
-    points: dict[tuple[str, int, int], float] = {}
+    points: dict[tuple[str, int, int, str], float] = {}
     for r in readings:
-        match = _STAGE.fullmatch(r["stage"])
-        if match and r.get("loss") is not None:
-            points[match[1], int(match[2]), r["done"]] = r["loss"]
+        of = under_way(r["stage"])
+        for name in _CURVES:
+            if of and of[2] == "training" and r.get(name) is not None:
+                points[of[0], of[1], r["done"], name] = r[name]
     curves: dict[str, list[dict[str, float]]] = {}
-    for (arm, seed, step), loss in sorted(points.items()):
-        curves.setdefault(arm, []).append({"seed": seed, "step": step, "loss": loss})
+    for (arm, seed, step, name), loss in sorted(points.items()):
+        curves.setdefault(arm, []).append({"seed": seed, "step": step, name: loss})
     return {arm: curves[arm] for arm in in_order(curves)}
+
+
+def under_way(stage: str) -> tuple[str, int, str] | None:
+    """Return arm, seed and what is done with it (``"training"``, …) from a job's stage; None if it is of no arm."""
+    match = _STAGE.fullmatch(stage)
+    return (match[1], int(match[2]), match[3]) if match else None
+
+
+def course_of(config: ExperimentConfig, inputs: design.Inputs) -> list[list[Any]]:
+    """Return arm, seed, examples and optimizer steps of each training of an experiment, in their turn."""
+    sizes = {arm: len(ids) for arm, ids in inputs.others.items()}
+    planned = plan(config, len(inputs.selected), len(inputs.candidates), sizes)
+    return [[p.arm, seed, p.n_examples, p.steps] for p in planned if p.trainings for seed in config.seeds]
+
+
+@dataclass(frozen=True)
+class Course:
+    """How far an experiment is: the training under way and its place, from 1; seconds left, None if not told yet."""
+
+    arm: str
+    seed: int
+    place: int
+    trainings: int
+    seconds_left: float | None
+
+
+def course(planned: Sequence[Sequence[Any]], readings: Sequence[Mapping[str, Any]]) -> Course | None:
+    """Return how far a running experiment is, from what it has told; None before its first training.
+
+    Seconds are those of the steps to come at the speed of the present attempt's steps, judging left out.
+
+    Parameters
+    ----------
+    planned : sequence
+        As `course_of` returns it.
+    readings : sequence of mappings
+        As `curation.jobs.metrics` returns them.
+    """
+    steps = [(of, r) for r in readings if r.get("loss") is not None and (of := under_way(r["stage"]))]
+    if not steps:
+        return None
+    (arm, seed, _), last = steps[-1]
+    place = next((n for n, (a, s, *_) in enumerate(planned) if (a, s) == (arm, seed)), None)
+    if place is None:
+        return None
+    taken = seconds = 0.0
+    for (_, before), (_, after) in itertools.pairwise(steps):
+        if before["stage"] == after["stage"] and before["attempt"] == after["attempt"] == last["attempt"]:
+            taken += after["done"] - before["done"]
+            seconds += after["time"] - before["time"]
+    left = planned[place][3] - last["done"] + sum(row[3] for row in planned[place + 1 :])
+    return Course(arm, seed, place + 1, len(planned), seconds / taken * left if taken > 0 else None)
 
 
 # ---------------------------------------------------------------------------------------------------------- answers

@@ -3,7 +3,8 @@
 An arm (`design`) is a selection, a random or off-task subset of the same size, a subset file, the whole pool, or the
 base model as it is (zero-shot, always worth having: on modern bases 500 examples often hurt). Every tuned arm starts
 from the same weights with the same options. Tuned models and their judgements are artefacts of their own, so a stopped
-experiment goes on with the arm at which it stopped.
+experiment goes on with the arm at which it stopped. While it runs, `orders` may leave an arm out or stop a training;
+the result says so and has a key of its own.
 """
 
 from __future__ import annotations
@@ -19,24 +20,37 @@ from curation.config import EvaluationConfig, ExperimentConfig, TrainingConfig
 from curation.design import ZERO_SHOT, Inputs, arm_ids, arm_sizes, base_of, training_of
 from curation.errors import EvaluationError, SelectionError, TrainingError
 from curation.held_out import hold_out
-from curation.progress import Part, Progress, Silent
+from curation.orders import ArmLeftOutError, Orders, training_name
+from curation.progress import Progress, Silent
+from curation.tuning import Obedient, arm_key, tune
 from curation.workspace import Workspace, content_key
 
 if TYPE_CHECKING:
     from curation.data.rows import Example
     from curation.evaluation import Evaluation
 
-__all__ = ["ZERO_SHOT", "Inputs", "arm_ids", "experiment", "judge", "tune"]
+__all__ = ["ZERO_SHOT", "Inputs", "arm_ids", "arm_key", "experiment", "judge", "tune"]
 
 VERSION = 2
 
 
 def experiment(
-    ws: Workspace, inputs: Inputs, config: ExperimentConfig, progress: Progress | None = None
+    ws: Workspace,
+    inputs: Inputs,
+    config: ExperimentConfig,
+    progress: Progress | None = None,
+    orders: Orders | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """Tune and judge every arm; return the result's key and the result.
 
     An arm whose training diverges with a seed is judged by its other seeds; the others go on.
+
+    Parameters
+    ----------
+    inputs, config
+        What is compared, and how.
+    orders : Orders, optional
+        Arms to leave out and trainings to stop, looked at after each step.
 
     Returns
     -------
@@ -45,14 +59,15 @@ def experiment(
     result : dict
         ``arms`` (name → number of examples, tokens, what it took, metrics with mean, low, high and the value of each
         seed), ``differences`` (arm → metric → against the random arm of its size and zero-shot, corrected for the
-        number of arms), ``knees`` (see `curation.budgets`), ``curves`` (arm → points of the loss curve),
-        ``evaluations`` (arm → seed → key), ``failed`` (arm → seed → why), ``unanswered`` (arm → empty and all
-        answers), ``overlap`` (see `held_out`), ``n_test``, ``n_query``, ``n_dev``, ``config``.
+        number of arms), ``knees`` (see `curation.budgets`), ``curves`` (arm → points of the loss curves),
+        ``evaluations`` (arm → seed → key), ``failed`` (arm → seed → why), ``stopped`` (arm → seed → steps taken and
+        planned), ``left_out_arms``, ``unanswered`` (arm → empty and all answers), ``overlap`` (see `held_out`),
+        ``n_test``, ``n_query``, ``n_dev``, ``config``.
 
     Raises
     ------
     EvaluationError
-        If a metric needs a test set or a field that is not there, or no test row is left to judge by.
+        If a metric needs a test set or a field that is not there, or no test row or arm is left to judge.
     SelectionError
         If the selection is empty, or an arm can't draw as many rows as it is to.
     TrainingError
@@ -60,25 +75,31 @@ def experiment(
     """
     from curation.models import fingerprint
 
-    progress = progress or Silent()
+    progress, orders = progress or Silent(), orders or Orders()
     if "selected" in config.arms and not inputs.selected:
         raise SelectionError("the selection is empty, expected at least one example; raise the budget and start again")
     inputs, overlap = hold_out(ws, inputs, config, progress)
     asked = dataclasses.replace(config.evaluation, metrics=measurable(config.evaluation, inputs.tests))
     weights = fingerprint(inputs.model.name, inputs.model.revision)
     model = {k: v for k, v in inputs.model.to_dict().items() if k not in ("name", "revision", "device")}
-    key = content_key(
-        "experiment",
-        version=VERSION,
-        weights=weights,
-        model=model,
-        config={k: v for k, v in config.to_dict().items() if k not in ("price_per_hour", "quantiles")},
-        **{k: v for k, v in dataclasses.asdict(inputs).items() if k != "model"},
-    )
+
+    def key_of(**disturbed: Any) -> str:
+        return content_key(
+            "experiment",
+            version=VERSION,
+            weights=weights,
+            model=model,
+            config={k: v for k, v in config.to_dict().items() if k not in ("price_per_hour", "quantiles")},
+            **{k: v for k, v in dataclasses.asdict(inputs).items() if k != "model"},
+            **{name: value for name, value in disturbed.items() if value},
+        )
+
+    key = key_of(stops=orders.stops(), left=orders.left_out())
     if (folder := ws.find("experiment", key)) is not None:
         return key, json.loads((folder / "result.json").read_text())
     check(ws, inputs, asked)
-    tried = _run(ws, inputs, config, asked, progress)
+    tried = _run(ws, inputs, config, asked, progress, orders)
+    key = key_of(stops={training_name(*of): steps for of, (steps, _) in tried.stopped.items()}, left=tried.left)
     n_tests = ws.count(inputs.tests) if inputs.tests else 0
     result: dict[str, Any] = {
         "arms": {arm: {**tried.arms[arm], "metrics": told} for arm, told in summaries(tried.judged).items()},
@@ -87,6 +108,8 @@ def experiment(
         "curves": tried.curves,
         "evaluations": tried.evaluations,
         "failed": tried.failed,
+        "stopped": _by_arm(tried.stopped),
+        "left_out_arms": list(tried.left),
         "unanswered": _unanswered(tried.judged),
         "overlap": overlap,
         "n_query": ws.count(inputs.queries),
@@ -115,6 +138,16 @@ class _Tried:
     evaluations: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
     curves: dict[str, list[dict[str, float]]] = dataclasses.field(default_factory=dict)
     failed: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    stopped: dict[tuple[str, int], list[int]] = dataclasses.field(default_factory=dict)
+    left: tuple[str, ...] = ()
+
+    def leave(self, arms: tuple[str, ...]) -> None:
+        """Drop the arms that were left out, tuned in part or not."""
+        self.left = arms
+        for told in (self.arms, self.judged, self.evaluations, self.curves, self.failed):
+            for arm in arms:
+                told.pop(arm, None)
+        self.stopped = {of: steps for of, steps in self.stopped.items() if of[0] not in arms}
 
 
 def trainings(
@@ -130,36 +163,75 @@ def trainings(
 
 
 def _run(
-    ws: Workspace, inputs: Inputs, config: ExperimentConfig, asked: EvaluationConfig, progress: Progress
+    ws: Workspace,
+    inputs: Inputs,
+    config: ExperimentConfig,
+    asked: EvaluationConfig,
+    progress: Progress,
+    orders: Orders,
 ) -> _Tried:
-    """Tune and judge all arms and seeds."""
-    from curation.training import DivergedError
-
-    tried = _Tried()
+    """Tune and judge all arms and seeds but those that are left out by the end."""
+    tried, waiting = _Tried(), list(trainings(ws, inputs, config))
     error: TrainingError | None = None
-    for arm, seed, ids, training in trainings(ws, inputs, config):
-        told = tried.arms.setdefault(arm, {"n_examples": 0, "tokens": 0, "seen": 0, "seconds": 0.0})
-        adapter, title = None, f"{arm}, seed {seed}"
-        if arm != ZERO_SHOT:
-            try:
-                adapter = tune(ws, inputs, ids, training, seed, title=title, progress=progress)
-            except DivergedError as failed:
-                progress.log(f"{title}: {failed}")
-                tried.failed.setdefault(arm, {})[str(seed)] = str(failed)
-                error = failed
-                continue
-            tried.curves.setdefault(arm, []).extend(_measure(told, adapter, len(ids), seed))
-        key, evaluation = judge(ws, inputs, adapter, asked, title=title, progress=progress)
-        told["seconds"] = round(told["seconds"] + evaluation.seconds, 1)
-        tried.evaluations.setdefault(arm, {})[str(seed)] = key
-        tried.judged.setdefault(arm, []).append(evaluation)
+    while True:
+        left = orders.left_out()
+        place = next((n for n, (arm, *_) in enumerate(waiting) if arm not in left), None)
+        if place is None:
+            break
+        try:
+            error = _one(ws, inputs, waiting[place], asked, progress, orders, tried) or error
+            waiting.pop(place)
+        except ArmLeftOutError as told:
+            progress.log(f"the arm {told} is left out; the others go on")
+    tried.leave(left)
     if error is not None and not tried.judged.keys() - {ZERO_SHOT}:
         raise error
+    if not tried.judged:
+        raise EvaluationError("every arm was left out, so there is nothing to judge; take one in again and resume")
     return tried
 
 
-def _measure(told: dict[str, Any], adapter: Path, n_examples: int, seed: int) -> list[dict[str, float]]:
-    """Add what one training took to an arm's account, and return its loss curve."""
+def _one(
+    ws: Workspace,
+    inputs: Inputs,
+    asked_of: tuple[str, int, tuple[str, ...], TrainingConfig],
+    asked: EvaluationConfig,
+    progress: Progress,
+    orders: Orders,
+    tried: _Tried,
+) -> TrainingError | None:
+    """Tune and judge one arm with one seed; return why that could not be done, if its training diverged."""
+    from curation.training import DivergedError
+
+    arm, seed, ids, training = asked_of
+    told = tried.arms.setdefault(arm, {"n_examples": 0, "tokens": 0, "seen": 0, "seconds": 0.0})
+    adapter, title, curve = None, training_name(arm, seed), []
+    if arm != ZERO_SHOT:
+        try:
+            adapter = tune(ws, inputs, ids, training, seed, title=title, progress=progress, orders=orders)
+        except DivergedError as failed:
+            progress.log(f"{title}: {failed}")
+            tried.failed.setdefault(arm, {})[str(seed)] = str(failed)
+            return failed
+    key, evaluation = judge(ws, inputs, adapter, asked, title=title, progress=progress, orders=orders)
+    if adapter is not None:
+        curve, planned = _measure(told, adapter, len(ids), seed)
+        tried.curves.setdefault(arm, []).extend(curve)
+        if planned is not None:
+            tried.stopped[arm, seed] = planned
+    told["seconds"] = round(told["seconds"] + evaluation.seconds, 1)
+    tried.evaluations.setdefault(arm, {})[str(seed)] = key
+    tried.judged.setdefault(arm, []).append(evaluation)
+    return None
+
+
+def _measure(
+    told: dict[str, Any], adapter: Path, n_examples: int, seed: int
+) -> tuple[list[dict[str, float]], list[int] | None]:
+    """Add what one training took to an arm's account; return its loss curves, and steps taken and planned if stopped.
+
+    Points of the curve have ``loss`` and what else was logged, or ``query_loss``.
+    """
     trained = json.loads((adapter / "result.json").read_text())
     points = [json.loads(line) for line in (adapter / "log.jsonl").read_text().splitlines()]
     measured = adapter / "measured.json"
@@ -170,7 +242,20 @@ def _measure(told: dict[str, Any], adapter: Path, n_examples: int, seed: int) ->
     told["disk"] = told.get("disk", 0) + sum(p.stat().st_size for p in adapter.rglob("*") if p.is_file())
     for name, most in held.items():
         told[name] = max(told.get(name, 0), most)
-    return [{**point, "seed": seed} for point in points]
+    an_epoch = round(trained["steps"] / trained["epochs"]) if trained["epochs"] else 0
+    losses = [trained.get("query_loss_before"), *trained["query_losses"]]
+    for epoch, loss in enumerate(losses):
+        if loss is not None:
+            points.append({"step": min(epoch * an_epoch, trained["steps"]), "query_loss": loss})
+    planned = trained.get("stopped_of")
+    return [{**point, "seed": seed} for point in points], None if planned is None else [trained["steps"], planned]
+
+
+def _by_arm(stopped: dict[tuple[str, int], list[int]]) -> dict[str, dict[str, list[int]]]:
+    told: dict[str, dict[str, list[int]]] = {}
+    for (arm, seed), steps in stopped.items():
+        told.setdefault(arm, {})[str(seed)] = steps
+    return told
 
 
 def lengths(ws: Workspace, inputs: Inputs) -> dict[str, int]:
@@ -181,65 +266,6 @@ def lengths(ws: Workspace, inputs: Inputs) -> dict[str, int]:
     return dict(zip(ws.ids(inputs.pool), counted, strict=True))
 
 
-def tune(
-    ws: Workspace,
-    inputs: Inputs,
-    ids: tuple[str, ...],
-    training: TrainingConfig,
-    seed: int,
-    *,
-    title: str,
-    progress: Progress,
-) -> Path:
-    """Fine-tune the base model on the rows `ids` and return the artefact's folder; made once, resumed if stopped.
-
-    Epochs are judged, where `training` asks for it, on the dev split if there is one, else on the query set.
-    """
-    from curation import training as trainer
-    from curation.memory import Peak
-
-    model, key = inputs.model, arm_key(inputs, ids, training, seed)
-
-    def make(part: Path) -> None:
-        progress.log(f"tuning {title} on {len(ids)} examples")
-        rows = ws.rows(inputs.pool, ids)
-        told = Part(progress, title)
-        with Peak() as peak:
-            trainer.fine_tune(model, rows, training, part, seed=seed, queries=_judging(ws, inputs), progress=told)
-        (part / "measured.json").write_text(json.dumps({"memory": peak.host, "gpu_memory": peak.gpu}))
-
-    return ws.produce("arm", key, make, {"title": title, "seed": seed, **training.to_dict()}, resumable=True)
-
-
-def arm_key(inputs: Inputs, ids: tuple[str, ...], training: TrainingConfig, seed: int) -> str:
-    """Return the key of the base model tuned on the rows `ids`."""
-    from curation import training as trainer
-    from curation.models import fingerprint
-
-    model = inputs.model
-    stopping: dict[str, Any] = {"queries": None}
-    if training.early_stopping:
-        stopping = {"queries": inputs.queries, "dev": inputs.dev, "patience": trainer.PATIENCE}
-    return content_key(
-        "arm",
-        version=trainer.VERSION,
-        weights=fingerprint(model.name, model.revision),
-        dtype=model.dtype,
-        max_length=model.max_length,
-        ids=ids,
-        training=training.to_dict(),
-        seed=seed,
-        **stopping,
-    )
-
-
-def _judging(ws: Workspace, inputs: Inputs) -> list[Example]:
-    """Rows that epochs are judged on; never those that judge arms."""
-    if inputs.dev and inputs.tests:
-        return ws.rows(inputs.tests, inputs.dev)
-    return ws.examples(inputs.queries)
-
-
 def judge(
     ws: Workspace,
     inputs: Inputs,
@@ -248,6 +274,7 @@ def judge(
     *,
     title: str,
     progress: Progress,
+    orders: Orders | None = None,
 ) -> tuple[str, Evaluation]:
     """Judge a tuned arm (None: the base model) on the query and test sets; return its key and the judgement."""
     from curation import evaluation
@@ -257,7 +284,7 @@ def judge(
     def make(part: Path) -> None:
         progress.log(f"judging {title}")
         queries, tests = ws.examples(inputs.queries), test_rows(ws, inputs)
-        told = Part(progress, title)
+        told = Obedient(progress, title, orders or Orders())
         judged = evaluation.evaluate(model, arm / "model" if arm else None, queries, tests, config, progress=told)
         (part / "evaluation.json").write_text(json.dumps(judged.to_dict(), ensure_ascii=False, sort_keys=True))
 

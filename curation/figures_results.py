@@ -19,7 +19,9 @@ from curation.wording import arm_label, in_order, interval, is_loss, metric_labe
 
 _FADED = 0.22
 _SMOOTHED = 12  # the running mean is over about a twelfth of a curve
+_POINTS = 400  # most points a line has
 _SOURCES = 12
+_DASHED: dict[str, Any] = {"mode": "lines+markers", "line_dash": "dash", "marker_symbol": "diamond"}
 
 
 def arms(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -> go.Figure:
@@ -98,29 +100,30 @@ def _count(result: Mapping[str, Any], arm: str) -> str:
 
 
 def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "light") -> go.Figure:
-    """Draw the training loss of each arm: each seed's steps faintly, its running mean over them.
+    """Draw the losses of each arm: each training's steps faintly, their running mean over them, the queries' dashed.
 
     Parameters
     ----------
     curves : mapping of arm to sequence of points
-        Points with ``seed``, ``step`` and ``loss`` in the order of steps, as a result's ``curves`` has them.
+        Points with ``seed``, ``step`` and ``loss`` or ``query_loss`` in the order of steps, as a result's ``curves``
+        has them.
     """
     palette = PALETTES[theme]
     figure = go.Figure()
     longest = []
     for place, arm in enumerate(in_order(curves)):
-        seeds: dict[Any, list[Mapping[str, Any]]] = {}
-        for point in curves[arm]:
-            seeds.setdefault(point["seed"], []).append(point)
+        seeds = _by_seed(curves[arm], "loss")
         for number, (seed, points) in enumerate(seeds.items()):
             steps, values = [p["step"] for p in points], [p["loss"] for p in points]
+            smooth, few = _running_mean(values), slice(None, None, -(-len(steps) // _POINTS))
+            steps, values, smooth = steps[few], values[few], smooth[few]
             longest.append(steps[-1])
             line = {"color": _colour(arm, palette, place), "width": 1}
             figure.add_scatter(x=steps, y=values, mode="lines", line=line, opacity=_FADED, hoverinfo="skip")
             figure.data[-1].showlegend = False
             figure.add_scatter(
                 x=steps,
-                y=_running_mean(values),
+                y=smooth,
                 mode="lines" if len(steps) > 1 else "markers",
                 line={**line, "width": 2.5},
                 name=label(arm_label(arm)),
@@ -129,13 +132,39 @@ def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "l
                 hovertemplate=f"{label(arm_label(arm))}, seed {seed}, step %{{x}}: %{{y:.3f}}<extra></extra>",
             )
     spread_out = longest and max(longest) > 4 * min(longest)
+    watched = False
+    for place, arm in enumerate(in_order(curves)):
+        for seed, points in _by_seed(curves[arm], "query_loss").items():
+            figure.add_scatter(
+                x=[p["step"] or (0.5 if spread_out else 0) for p in points],  # a logarithmic axis has no 0
+                y=[p["query_loss"] for p in points],
+                mode="lines+markers",
+                line={"color": _colour(arm, palette, place), "width": 1.5, "dash": "dash"},
+                marker={"size": 8, "symbol": "diamond"},
+                legendgroup=arm,
+                showlegend=False,
+                hovertemplate=f"{label(arm_label(arm))}, seed {seed}, on the queries: %{{y:.3f}}<extra></extra>",
+            )
+            watched = True
+    if watched:  # what the two kinds of lines mean, once
+        for text, look_of in (("on its own rows", {"mode": "lines"}), ("on the queries", _DASHED)):
+            figure.add_scatter(x=[None], y=[None], line_color=palette.pool, name=text, hoverinfo="skip", **look_of)
     figure.update_xaxes(
         title="Optimizer step" + (" (logarithmic)" if spread_out else ""), type="log" if spread_out else "linear"
     )
     if spread_out:
         figure.update_xaxes(dtick="D2")
-    figure.update_yaxes(title="Training loss, nats a token")
+    figure.update_yaxes(title=f"{'Loss' if watched else 'Training loss'}, nats a token")
     return _styled(figure, palette, height=300, legend=True)
+
+
+def _by_seed(points: Sequence[Mapping[str, Any]], name: str) -> dict[Any, list[Mapping[str, Any]]]:
+    """Points that hold `name`, by seed."""
+    seeds: dict[Any, list[Mapping[str, Any]]] = {}
+    for point in points:
+        if name in point:
+            seeds.setdefault(point["seed"], []).append(point)
+    return seeds
 
 
 def _running_mean(values: Sequence[float]) -> list[float]:
@@ -263,10 +292,11 @@ def quantiles(check: Mapping[str, Any], metric: str, *, theme: str = "light") ->
     scale = 1.0 if is_loss(metric) else 100.0
     palette = PALETTES[theme]
     figure = go.Figure()
-    told = [part["metrics"][metric] for part in check["parts"]]
+    numbers = [n for n, part in enumerate(check["parts"]) if "metrics" in part]  # the others diverged
+    told = [check["parts"][n]["metrics"][metric] for n in numbers]
     ends = [(t["mean"] if t["low"] is None else t["low"], t["mean"] if t["high"] is None else t["high"]) for t in told]
     figure.add_scatter(
-        x=[part["distance"] for part in check["parts"]],
+        x=[check["parts"][n]["distance"] for n in numbers],
         y=[scale * t["mean"] for t in told],
         error_y={
             "type": "data",
@@ -275,7 +305,7 @@ def quantiles(check: Mapping[str, Any], metric: str, *, theme: str = "light") ->
             "arrayminus": [scale * (t["mean"] - low) for t, (low, _) in zip(told, ends, strict=True)],
         },
         mode="lines+markers+text",
-        text=[str(n) for n in range(1, len(told) + 1)],
+        text=[str(n + 1) for n in numbers],
         textposition="top center",
         line={"color": palette.picked, "width": 1.5},
         marker={"size": 10},

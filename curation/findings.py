@@ -283,6 +283,14 @@ def _about_arms(result: Mapping[str, Any]) -> list[str]:
             f"The training of the arm {arm_label(arm)} diverged with seed{'s' if len(seeds) > 1 else ''} {numbers} and "
             f"was stopped; its last good weights are kept. {left} Lower the learning rate and start again."
         )
+    for arm, stopped in result.get("stopped", {}).items():
+        for seed, (steps, planned) in stopped.items():
+            told.append(
+                f"The training of the arm {arm_label(arm)} with seed {seed} was stopped by hand after step {steps:,} "
+                f"of {planned:,} and is judged as it stood then: it saw less than it was to, so compare it with care."
+            )
+    for arm in result.get("left_out_arms", ()):
+        told.append(f"While it ran, the arm {arm_label(arm)} was left out; it can be added on the Train page.")
     for arm, (empty, n) in result.get("unanswered", {}).items():
         if n and 2 * empty >= n:
             told.append(

@@ -66,6 +66,7 @@ class JobProgress:
         """Begin a stage of `total` units."""
         with self._lock:
             self._now = {"stage": stage, "done": 0, "total": total, "unit": unit}
+            self._readings = {}
             self._times = deque([(time.monotonic(), 0)])
             self._changed = True
         self.log(f"{stage}: {total} {unit}")
@@ -80,10 +81,11 @@ class JobProgress:
             while len(self._times) > 2 and now - self._times[0][0] > _WINDOW:
                 self._times.popleft()
             if metrics:
-                self._readings = {k: float(v) if math.isfinite(v) else None for k, v in metrics.items()}
+                told = {k: float(v) if math.isfinite(v) else None for k, v in metrics.items()}
+                self._readings |= told
                 where = {"time": time.time(), "attempt": self._attempt, "stage": self._now["stage"]}
                 with self._metrics.open("a", encoding="utf-8") as history:
-                    history.write(json.dumps({**where, "done": self._now["done"], **self._readings}) + "\n")
+                    history.write(json.dumps({**where, "done": self._now["done"], **told}) + "\n")
 
     def log(self, message: str) -> None:
         """Write one line to the job's log."""
@@ -154,7 +156,8 @@ def run(root: Path, job_id: str) -> int:
         try:
             with storage_errors(ws.root):
                 reserve.write_bytes(os.urandom(_RESERVE_BYTES))
-                result = json.dumps(_task(found.kind)(ws, json.loads(found.config), progress) or {})
+                asked = {**json.loads(found.config), "job": job_id}
+                result = json.dumps(_task(found.kind)(ws, asked, progress) or {})
             ending = {"state": "succeeded", "result": result}
         except CurationError as error:
             ending = {"state": "failed", "error": str(error)}

@@ -146,26 +146,37 @@ def refresh(ws: Workspace) -> None:
         end_tree(f"{found.id}/{found.attempt}")
 
 
-def cancel(ws: Workspace, job_id: str) -> Job:
+def cancel(ws: Workspace, job_id: str, *, pause: bool = False) -> Job:
     """End a job and its whole process tree; when this returns, none of its processes is left.
 
-    An ended job stays as it is.
+    An ended job stays as it is. `pause` says only that it is meant to go on later: it is then shown as paused.
     """
     with ws.write() as session:
         found = _get(session, job_id)
         if found.state in ACTIVE:
-            found.state, found.ended, found.eta = "cancelled", time.time(), None
+            found.state, found.ended, found.eta = "paused" if pause else "cancelled", time.time(), None
     end_tree(job_id)
     return found
 
 
-def resume(ws: Workspace, job_id: str) -> Job:
-    """Queue a failed or cancelled job again with the same config; it goes on from what it had finished."""
+def resume(ws: Workspace, job_id: str, *, again: bool = False) -> Job:
+    """Queue a job again with the same config; it goes on from what it had finished.
+
+    Parameters
+    ----------
+    again : bool
+        Also one that succeeded, because its orders have changed.
+
+    Raises
+    ------
+    JobError
+        If it has not ended, or succeeded and is not wanted again.
+    """
     refresh(ws)
     with ws.write() as session:
         found = _get(session, job_id)
-        if found.state not in ("failed", "cancelled"):
-            raise JobError(f"job {job_id} is {found.state}; only a failed or cancelled job can be resumed")
+        if found.state in ACTIVE or (found.state == "succeeded" and not again):
+            raise JobError(f"job {job_id} is {found.state}; only a failed, paused or cancelled job can be resumed")
         found.state, found.attempt, found.position = "queued", found.attempt + 1, _last_position(session)
         found.pid = found.pid_created = found.started = found.ended = found.eta = None
         found.error, found.stage, found.done, found.total, found.rate = "", "", 0, 0, 0.0

@@ -15,17 +15,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from curation.config import BudgetConfig, ExperimentConfig, ModelConfig, QuantileConfig, SelectionConfig
 from curation.design import Inputs
-from curation.errors import SelectionError
+from curation.errors import SelectionError, TrainingError
 from curation.experiments import check as check_metrics
 from curation.experiments import judge, measurable, summaries, tune
 from curation.held_out import hold_out
+from curation.orders import training_name
 from curation.progress import Progress, Silent
 from curation.selecting import select
 from curation.workspace import Workspace, content_key
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from curation.representing import Represented
 
 VERSION = 1
+_FEWEST = 4  # parts that an interval of a correlation needs
 
 
 def check(
@@ -63,17 +65,21 @@ def check(
     key : str
         The artefact ``quantiles/<key>`` with ``check.json``.
     check : dict
-        ``parts`` (nearest first: ``distance``, ``metrics`` with mean, low, high, per_seed), ``spearman`` (metric →
-        mean, low, high), ``representation`` (key) and its ``name``, ``n_examples``, ``metrics``, ``model``, ``seeds``.
+        ``parts`` (nearest first: ``distance``, ``metrics`` with mean, low, high, per_seed; one whose trainings all
+        diverged has ``failed``, the reason, and no metrics), ``spearman`` (metric → mean, low, high),
+        ``representation`` (key) and its ``name``, ``n_examples``, ``metrics``, ``model``, ``seeds``.
 
     Raises
     ------
     SelectionError
         If a part of the pool has fewer rows than are to be tuned on.
+    TrainingError
+        If training diverged in so many parts that fewer than four are left.
     CurationError
         As `curation.experiments.experiment`.
     """
     from curation.models import fingerprint
+    from curation.training import DivergedError
 
     progress = progress or Silent()
     asked = config.quantiles or QuantileConfig()
@@ -99,22 +105,28 @@ def check(
     if (folder := ws.find("quantiles", key)) is not None:
         return key, json.loads((folder / "check.json").read_text())
     check_metrics(ws, inputs, judging)
-    parts: list[dict[str, Any]] = []
+    parts: dict[str, dict[str, Any]] = {}
     judged: dict[str, list[Evaluation]] = {}
     for number, (ids, distance) in enumerate(parts_of(ws, represented, asked, len(candidates)), 1):
         name = f"part {number} of {asked.bins}"
-        judged[name] = []
+        parts[name] = {"distance": distance}
         for seed in asked.seeds:
-            title = f"{name}, seed {seed}"
-            adapter = tune(ws, inputs, ids, config.training, seed, title=title, progress=progress)
-            judged[name].append(judge(ws, inputs, adapter, judging, title=title, progress=progress)[1])
-        parts.append({"distance": distance})
-    told = summaries(judged)
-    for part, name in zip(parts, told, strict=True):
-        part["metrics"] = told[name]
+            title = training_name(name, seed)
+            try:
+                adapter = tune(ws, inputs, ids, config.training, seed, title=title, progress=progress)
+            except DivergedError as failed:  # the others still tell
+                progress.log(f"{title}: {failed}")
+                parts[name]["failed"] = str(failed)
+                continue
+            judged.setdefault(name, []).append(judge(ws, inputs, adapter, judging, title=title, progress=progress)[1])
+    for name, metrics in summaries(judged).items():
+        parts[name] = {"distance": parts[name]["distance"], "metrics": metrics}
+    if len(judged) < _FEWEST:
+        reason = next(part["failed"] for part in parts.values() if "failed" in part)
+        raise TrainingError(f"only {len(judged)} of {asked.bins} parts could be tuned, too few to correlate: {reason}")
     made = {
-        "parts": parts,
-        "spearman": {metric: _correlation(parts, metric) for metric in judging.metrics},
+        "parts": list(parts.values()),
+        "spearman": {metric: _correlation(parts.values(), metric) for metric in judging.metrics},
         "representation": represented.key,
         "name": represented.name,
         "n_examples": asked.examples,
@@ -158,11 +170,11 @@ def newest(ws: Workspace, representation: str, model: ModelConfig | None) -> dic
     return None
 
 
-def _correlation(parts: Sequence[dict[str, Any]], metric: str) -> dict[str, float]:
+def _correlation(parts: Iterable[dict[str, Any]], metric: str) -> dict[str, float]:
     from curation.evaluation import METRICS
 
     sign = -1.0 if METRICS.load(metric).higher_is_better else 1.0
-    return spearman([sign * part["metrics"][metric]["mean"] for part in parts])
+    return spearman([sign * part["metrics"][metric]["mean"] for part in parts if "metrics" in part])
 
 
 def spearman(values: Sequence[float], level: float = 0.95) -> dict[str, float]:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from curation import comparison, jobs, pipeline, scoring, workbench
+from curation import arms, comparison, jobs, pipeline, scoring, workbench
 from curation.config import (
     DatasetConfig,
     ExperimentConfig,
@@ -217,13 +217,17 @@ def _score(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[st
 
 def _experiment(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from curation.experiments import experiment
+    from curation.orders import Orders
 
     saved = comparison.open_artefact(ws, config["selection"])
     design, model = ExperimentConfig.from_dict(config["experiment"]), ModelConfig.from_dict(config["model"])
     inputs = pipeline.experiment_inputs(
         ws, saved.represented, saved.ids, model, config["tests"], design, saved.selection
     )
-    key, _ = experiment(ws, inputs, design, progress)
+    here = jobs.folder(ws, config["job"])
+    trainings = arms.course_of(design, inputs)
+    (here / "course.json").write_text(json.dumps(trainings))
+    key, _ = experiment(ws, inputs, design, progress, Orders(here))
     return {"experiment": key}
 
 
@@ -248,10 +252,11 @@ def _quantiles(ws: Workspace, config: dict[str, Any], progress: Progress) -> dic
 
 
 def _run(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    made = pipeline.run(ws, RunConfig.from_dict(config), progress)
+    made = pipeline.run(ws, RunConfig.from_dict({k: v for k, v in config.items() if k != "job"}), progress)
     return {name: made[name] for name in ("pool", "queries", "tests", "representation", "experiment")}
 
 
+#: What a task gets beside its config: ``job``, the id of its job.
 TASKS: dict[str, Callable[[Workspace, dict[str, Any], Progress], dict[str, Any]]] = {
     "load": _load,
     "check": _check,

@@ -1,4 +1,4 @@
-"""The design of an experiment as a form: which arms, how often, how tuned, how judged."""
+"""The design of an experiment as a form: which selection is under test, and how every arm is tuned."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from typing import Any
 
 import streamlit as st
 
-from curation import comparison, findings, workbench
-from curation.config import EvaluationConfig, ExperimentConfig, TrainingConfig
-from curation.evaluation import METRICS
+from curation import comparison, workbench
+from curation.config import ExperimentConfig, TrainingConfig
 from pages import _form
 from pages import _shell as ui
 
 BASIC = ("learning_rate", "epochs", "batch_size")
 LORA = ("lora_r", "lora_alpha", "lora_dropout", "lora_targets")
+OWN = ("epochs", "max_steps")  # of the full pool, which would take very long otherwise
 METHODS = {"lora": "LoRA", "full": "Every weight"}
-SEEDS = 10
 
 
 def selection(ws: ui.Workspace, pid: str) -> tuple[dict[str, Any], comparison.Saved | None]:
@@ -33,36 +32,8 @@ def selection(ws: ui.Workspace, pid: str) -> tuple[dict[str, Any], comparison.Sa
     return {}, None
 
 
-def arms(current: ExperimentConfig) -> dict[str, Any]:
-    """Which arms, and how many seeds."""
-    choices = [a for a in findings.ARMS if a != "zero_shot"]
-    beside = st.container(horizontal=True, gap="large", vertical_alignment="top")
-    asked = beside.pills(
-        "Arms",
-        choices,
-        selection_mode="multi",
-        default=[a for a in choices if a in current.arms],
-        format_func=findings.arm_label,
-        key=ui.key("train-arms"),
-    )
-    n_seeds = beside.number_input(
-        "Seeds",
-        min_value=1,
-        max_value=SEEDS,
-        value=min(SEEDS, len(current.seeds)),
-        help="One training a seed and arm. With one, the interval leaves out how much trainings differ.",
-        key=ui.key("train-seeds"),
-        width=140,
-    )
-    st.caption(
-        "Random draws as many examples as were selected. Zero-shot, the model as it is, is always an arm: "
-        "on modern base models tuning on 500 examples often loses against it (TIS, arXiv 2602.14696)."
-    )
-    return {"arms": ["zero_shot", *asked], "seeds": list(range(n_seeds))}
-
-
 def options(current: ExperimentConfig, with_full: bool) -> dict[str, Any]:
-    """Training and judging, made from the options' own fields."""
+    """How arms are tuned, made from the options' own fields."""
     now = current.training.to_dict()
     method = st.segmented_control(
         "Method",
@@ -75,25 +46,23 @@ def options(current: ExperimentConfig, with_full: bool) -> dict[str, Any]:
     )
     basic = (*BASIC, "lora_r", "lora_alpha", "micro_batch_size") if method == "lora" else (*BASIC, "micro_batch_size")
     training = {**now, "method": method, **_form.fields(TrainingConfig, now, "train", only=basic)}
-    unused = ("method", "save_every_epoch", *(() if method == "lora" else LORA))
+    stopping = st.toggle(
+        "Stop once the loss on the queries no longer falls, and keep the best pass",
+        now["early_stopping"],
+        key=ui.key("train.early_stopping"),
+        help="Judged after each pass on the queries, or on test rows set aside below; never on rows that judge arms.",
+    )
+    training["early_stopping"] = stopping
+    unused = ("method", "save_every_epoch", "early_stopping", *(() if method == "lora" else LORA))
     with st.expander("All training options"):
         training |= _form.fields(TrainingConfig, now, "train", skip=(*basic, *unused))
-        full = None
+        full = training  # its own passes are kept while the arm is off
+        if current.full_training is not None:
+            full = {**training, **{name: getattr(current.full_training, name) for name in OWN}}
         if with_full:
             st.markdown("**Full pool** :gray[its own number of passes, if that is too many]")
-            before = (current.full_training or current.training).to_dict()
-            full = {**training, **_form.fields(TrainingConfig, before, "train-full", only=("epochs", "max_steps"))}
-    with st.expander("How arms are judged"):
-        judging = current.evaluation.to_dict()
-        judging["metrics"] = st.multiselect(
-            "Metrics",
-            list(METRICS),
-            default=[m for m in judging["metrics"] if m in METRICS],
-            format_func=findings.metric_label,
-            key=ui.key("train-metrics"),
-        )
-        judging |= _form.fields(EvaluationConfig, judging, "judge", skip=("metrics",))
-    return {"training": training, "full_training": None if full == training else full, "evaluation": judging}
+            full = {**full, **_form.fields(TrainingConfig, full, "train-full", only=OWN)}
+    return {"training": training, "full_training": None if full == training else full}
 
 
 def remember(ws: ui.Workspace, pid: str, config: ExperimentConfig) -> None:

@@ -25,12 +25,17 @@ NAMES = {  # fields and methods whose own name is jargon, or no word
     "bf16": "Compute in bfloat16",
     "micro_batch_size": "Examples a forward pass",
     "batch_size": "Examples a step",
+    "EvaluationConfig.batch_size": "Examples judged at once",
+    "max_new_tokens": "Longest answer, in tokens",
     "tokens_per_batch": "Tokens at once",
     "autocast": "Compute in bfloat16",
     "storage": "Kept as",
     "keep": "Share that goes on",
     "audit": "Rows checked",
     "name": "Cheaper representation",
+    "bins": "Parts of the pool",
+    "examples": "Examples of each part",
+    "price_per_hour": "Price of an hour here",
     "uot": "UOT, optimal transport",
     "knn_uniform": "KNN uniform",
     "knn_kde": "KNN KDE",
@@ -71,7 +76,9 @@ def fields(
         for column, f in zip(st.columns(3), shown[start : start + 3], strict=False):
             default = "" if f.default is REQUIRED else f.default
             with column:
-                values[f.name] = _widget(f, hints[f.name], current.get(f.name, default), key(f"{name}.{f.name}"))
+                title = NAMES.get(f"{options.__name__}.{f.name}") or label(f.name)
+                value = current.get(f.name, default)
+                values[f.name] = _widget(f, title, hints[f.name], value, key(f"{name}.{f.name}"))
     return values
 
 
@@ -90,9 +97,9 @@ def _kind(hint: Any) -> Any:
     return hint if hint in (bool, int, float, str) else None
 
 
-def _widget(f: dataclasses.Field[Any], hint: Any, value: Any, widget_key: str) -> Any:
+def _widget(f: dataclasses.Field[Any], title: str, hint: Any, value: Any, widget_key: str) -> Any:
     kind, about = _kind(hint), f.metadata
-    title, said = label(f.name), about.get("help", "")
+    said = about.get("help", "")
     if kind is bool:
         return st.toggle(title, value, help=said, key=widget_key)
     if about.get("choices") and kind is not tuple:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from curation import jobs
+from curation import arms, jobs
+from curation.wording import arm_label
 from pages._text import duration, plain, sentence, size
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ LOOKS = {  # state → icon, colour
     "succeeded": (":material/check_circle:", "green"),
     "failed": (":material/error:", "red"),
     "cancelled": (":material/do_not_disturb_on:", "gray"),
+    "paused": (":material/pause_circle:", "orange"),
 }
 EVERY = 1.0  # seconds between two looks at the workspace while a job lives
 
@@ -89,17 +91,20 @@ def card(ws: Workspace, job: Job, *, where: str) -> None:
         elif job.state == "running":
             st.progress(min(1.0, job.done / job.total) if job.total else 0.0)
             st.caption(plain(progress_line(job, jobs.memory(ws, job.id))))
-        elif job.state == "cancelled":
-            st.caption("Cancelled. Resume it to go on from what is finished.")
+        elif job.state in ("cancelled", "paused"):
+            st.caption(f"{job.state.capitalize()}. Resume it to go on from what is finished.")
         elif job.state == "succeeded":
             st.caption(taken(job, jobs.memory(ws, job.id)))
         elif job.state == "failed":
             st.markdown(sentence(job.error or "It ended without saying why; its log tells more."))
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            if job.state == "running" and _button("Pause", "pause_circle", job, where):
+                jobs.cancel(ws, job.id, pause=True)
+                st.rerun()
             if job.state in jobs.ACTIVE and _button("Cancel", "stop_circle", job, where):
                 jobs.cancel(ws, job.id)
                 st.rerun()
-            if job.state in ("failed", "cancelled") and _button("Resume", "play_circle", job, where):
+            if job.state in ("failed", "cancelled", "paused") and _button("Resume", "play_circle", job, where):
                 jobs.resume(ws, job.id)
                 st.rerun()
             if where == "page" and job.state not in jobs.ACTIVE and _button("Hide", "visibility_off", job, where):
@@ -115,7 +120,9 @@ def _button(label: str, icon: str, job: Job, where: str) -> bool:
 
 def progress_line(job: Job, memory: jobs.Memory) -> str:
     """Say in words how far a job is: stage, count, rate, time left and memory."""
-    parts = [job.stage[:1].upper() + job.stage[1:] or "Starting"]
+    of = arms.under_way(job.stage)
+    stage = f"{arm_label(of[0])}, seed {of[1]}: {of[2]}" if of else job.stage
+    parts = [stage[:1].upper() + stage[1:] or "Starting"]
     if job.total:
         parts.append(f"{job.done:,} of {job.total:,} {job.unit}")
     if job.rate:

@@ -33,7 +33,7 @@ def ask(ws: Workspace, pid: str, name: str, title: str, job: dict[str, Any], *, 
 def answer(ws: Workspace, pid: str, job: dict[str, Any], *, since: float) -> None:
     """Draw what is known of the cost of the job `job`; nothing if it was not asked, or was before `since`."""
     found = tasks.newest(ws, pid, "estimate", job)
-    if found is None or (found.ended or since) < since or found.state == "cancelled":
+    if found is None or (found.ended or since) < since or found.state in ("cancelled", "paused"):
         return
     if found.state == "succeeded":
         _told(Cost.from_dict(json.loads(found.result)))

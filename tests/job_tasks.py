@@ -74,4 +74,23 @@ def write(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str
     return {}
 
 
-TASKS = {"count": count, "refuse": refuse, "crash": crash, "breed": breed, "write": write}
+def compare(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Do a scripted experiment whose trainings take `seconds`, obeying the job's orders."""
+    from curation import evaluation, experiments, pipeline, training
+    from curation.orders import Orders
+    from tests.scripted import Script, make_run
+
+    script = Script(at_step=lambda _n: time.sleep(config["seconds"]))
+    training.fine_tune, evaluation.evaluate = script.fine_tune, script.evaluate  # type: ignore[assignment]
+    run = make_run(Path(config["folder"]), Path(config["model"]))
+    assert run.tests and run.model and run.experiment
+    data = ((run.pool, "pool"), (run.queries, "query"), (run.tests, "test"))
+    pool, queries, tests = (pipeline.load(ws, one, role) for one, role in data)
+    shown = pipeline.represent(ws, pool, queries, run.representation, draw_map=False)
+    chosen = tuple(ws.ids(pool)[i] for i in range(0, 32, 4))
+    inputs = pipeline.experiment_inputs(ws, shown, chosen, run.model, tests, run.experiment, run.selection)
+    orders = Orders(ws.root / "jobs" / config["job"])
+    return experiments.experiment(ws, inputs, run.experiment, progress, orders)[1]
+
+
+TASKS = {"count": count, "refuse": refuse, "crash": crash, "breed": breed, "write": write, "compare": compare}

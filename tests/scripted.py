@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class Script:
         Seed and rows of each training, in order.
     queries : list of list of id
         What epochs were judged on.
+    at_step : callable
+        Called after the first step of each training with its number.
     """
 
     word: str = "add"
@@ -51,6 +53,7 @@ class Script:
     tuned: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
     queries: list[list[str]] = field(default_factory=list)
     configs: list[TrainingConfig] = field(default_factory=list)
+    at_step: Callable[[int], object] = lambda _training: None
 
     def fine_tune(
         self,
@@ -61,9 +64,10 @@ class Script:
         *,
         seed: int,
         queries: Sequence[Example] = (),
-        progress: Any = None,  # noqa: ARG002
+        progress: Any = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> TrainingResult:
-        """Write what a training writes."""
+        """Write what a training writes; stopped, after the first of its two steps."""
         self.tuned.append((seed, tuple(e.id for e in rows)))
         self.queries.append([e.id for e in queries])
         self.configs.append(config)
@@ -72,11 +76,17 @@ class Script:
         if (seed, len(rows)) in self.diverging:
             raise DivergedError("training diverged at step 3 of 6: loss nan; lower the learning rate")
         share = sum(self.word in e.text for e in rows) / len(rows)
-        (folder / "model").mkdir()
+        progress.start("training", 2, "steps")
+        self.at_step(len(self.tuned))
+        progress.advance(1, loss=2.0)
+        steps = 1 if stop() else 2
+        (folder / "model").mkdir(exist_ok=True)
         (folder / "model" / "learned.json").write_text(json.dumps({"share": share, "n": len(rows), "seed": seed}))
-        points = [{"step": s, "loss": 2.0 / s, "tokens": 7 * len(rows)} for s in (1, 2)]
+        points = [{"step": s, "loss": 2.0 / s, "tokens": 7 * len(rows)} for s in range(1, steps + 1)]
         (folder / "log.jsonl").write_text("".join(json.dumps(p) + "\n" for p in points))
-        result = TrainingResult(2, 2.0, len(rows), 7 * len(rows), len(rows), 10, 1.0, 3.0)
+        result = TrainingResult(steps, steps, len(rows), 7 * len(rows), len(rows), 10, 1.0, 3.0, (0.5,) * steps, 0.9)
+        if steps == 1:
+            return dataclasses.replace(result, stopped_of=2)
         (folder / "result.json").write_text(json.dumps(result.to_dict()))
         return result
 

@@ -41,6 +41,31 @@ def test_a_plan_has_every_arm_in_order_with_its_own_training() -> None:
     ]
 
 
+def test_the_plan_has_further_selections_files_and_sizes() -> None:
+    config = ExperimentConfig(
+        arms=("zero_shot", "random", "selected"),
+        selections={"saved": {"saved": "k"}, "greedy": {"selector": "doubly_greedy"}},
+        subsets={"own": "/x.jsonl"},
+        budgets=(10, 50, 80),
+    )
+    sizes = arms.further_sizes(config, 50, {"saved": 30, "own": 60})
+    assert sizes == {
+        "saved@30": 30,
+        "greedy": 50,
+        "selected@10": 10,
+        "selected@80": 80,
+        "saved@10": 10,
+        "saved": 50,
+        "saved@80": 80,
+        "greedy@10": 10,
+        "greedy@80": 80,
+        "own@60": 60,
+        "own@10": 10,
+        "own": 50,
+    }
+    assert {p.arm for p in arms.plan(config, 50, 1000, sizes)} >= {"random@30", "random@60", "own@60", "selected"}
+
+
 def test_live_curves_are_by_arm_and_a_resumed_step_replaces_the_old_one() -> None:
     readings = [
         {"stage": "random, seed 0: training", "done": 1, "loss": 3.0},
@@ -50,12 +75,32 @@ def test_live_curves_are_by_arm_and_a_resumed_step_replaces_the_old_one() -> Non
         {"stage": "selected, seed 1: training", "done": 1, "loss": None},
         {"stage": "selected, seed 1: training", "done": 2, "loss": 1.0},
         {"stage": "training", "done": 1, "loss": 4.0},
+        {"stage": "random, seed 0: training", "done": 2, "query_loss": 1.5},
     ]
     assert arms.live_curves(readings) == {
-        "random": [{"seed": 0, "step": 1, "loss": 3.0}, {"seed": 0, "step": 2, "loss": 2.0}],
+        "random": [
+            {"seed": 0, "step": 1, "loss": 3.0},
+            {"seed": 0, "step": 2, "loss": 2.0},
+            {"seed": 0, "step": 2, "query_loss": 1.5},
+        ],
         "selected": [{"seed": 1, "step": 2, "loss": 1.0}],
     }
     assert arms.live_curves([]) == {}
+
+
+def test_the_course_tells_the_training_under_way_and_what_is_left() -> None:
+    planned = [["random", 0, 12, 6], ["random", 1, 12, 6], ["selected", 0, 12, 6], ["selected", 1, 12, 10]]
+    stage = "random, seed 1: training"
+    old = [{"stage": stage, "attempt": 1, "done": n, "time": 100.0 * n, "loss": 1.0} for n in (1, 2)]
+    new = [{"stage": stage, "attempt": 2, "done": n, "time": 900.0 + 2 * n, "loss": 1.0} for n in (2, 3, 4)]
+    watched = {"stage": stage, "attempt": 2, "done": 4, "time": 999.0, "query_loss": 1.0}
+    told = arms.course(planned, [*old, *new, watched])
+    assert told == arms.Course("random", 1, 2, 4, 2.0 * (2 + 6 + 10))
+    assert arms.course(planned, old[:1]) == arms.Course("random", 1, 2, 4, None)
+    assert arms.course(planned, []) is None
+    assert arms.under_way("my, arm, seed 1: answering") == ("my, arm", 1, "answering")
+    assert arms.under_way("looking for test rows") is None
+    assert arms.course(planned, [{**new[0], "stage": "another, seed 9: training"}]) is None
 
 
 RIGHT = {  # test example → zero-shot, random, selected

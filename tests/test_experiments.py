@@ -288,5 +288,9 @@ def test_a_real_experiment_over_budgets_stops_early_and_is_judged_by_the_new_met
     assert set(result["arms"]["selected"]["metrics"]) == set(metrics) <= set(evaluation.METRICS)
     told = result["arms"]["selected"]
     assert told["memory"] > 1e8 and told["disk"] > 1e4 and told["seconds"] > 0
-    assert told["seen"] == sum(p["tokens"] for p in result["curves"]["selected"])
+    steps = [p for p in result["curves"]["selected"] if "loss" in p]
+    assert told["seen"] == sum(p["tokens"] for p in steps)
+    watched = [(p["step"], p["query_loss"]) for p in result["curves"]["selected"] if "query_loss" in p]
+    assert [step for step, _ in watched] == list(range(0, len(steps) + 1, 2))  # two steps a pass over 8 rows
+    assert watched[0][1] == pytest.approx(result["arms"]["zero_shot"]["metrics"]["query_loss"]["mean"], rel=1e-5)
     assert experiments.VERSION == 2

@@ -53,6 +53,23 @@ def test_losses_have_a_faint_and_a_smooth_line_a_seed_and_one_legend_entry_an_ar
     assert figures_results.losses({"random": result["curves"]["random"]}).layout.xaxis.type == "linear"
 
 
+def test_the_queries_loss_is_dashed_in_its_arms_colour(result: dict[str, Any]) -> None:
+    of = result["curves"]["random"]
+    watched = [{"seed": 0, "step": step, "query_loss": loss} for step, loss in ((0, 3.0), (6, 1.5))]
+    figure = figures_results.losses({"random": [*of, *watched], "selected": result["curves"]["selected"]})
+    dashed = next(t for t in figure.data if t.line.dash == "dash" and t.x[0] is not None)
+    assert (list(dashed.x), list(dashed.y)) == ([0, 6], [3.0, 1.5])
+    assert dashed.line.color == figure.data[1].line.color != figure.data[7].line.color
+    assert [t.name for t in figure.data if t.showlegend is not False] == [
+        *("Random", "Selected", "on its own rows", "on the queries")
+    ]
+    spread = figures_results.losses({**result["curves"], "random": [*of, *watched]})  # its axis has no 0
+    assert next(t for t in spread.data if t.line.dash == "dash" and t.x[0] is not None).x[0] == 0.5
+    long = [{"seed": 0, "step": s, "loss": 1.0} for s in range(1, 10_001)]
+    assert len(figures_results.losses({"random": long}).data[1].x) == 400
+    assert len(figures_results.losses({"random": watched}).data) == 3  # before the first step there is no other
+
+
 def test_the_running_mean_is_corrected_for_its_start() -> None:
     points = [{"seed": 0, "step": s, "loss": 2.0} for s in (1, 2, 3)]
     smooth = figures_results.losses({"random": points}).data[1]

@@ -91,7 +91,7 @@ def test_a_crash_is_told_with_its_traceback_in_the_log(workspace: Workspace) -> 
 
 def test_an_unknown_kind_lists_the_known_ones(workspace: Workspace) -> None:
     failed = jobs.wait(workspace, jobs.submit(workspace, "nothing", {}), 60)
-    assert failed.error == "unknown kind of job 'nothing'; expected one of: count, refuse, crash, breed, write"
+    assert failed.error == "unknown kind of job 'nothing'; expected one of: count, refuse, crash, breed, write, compare"
 
 
 def test_a_killed_job_is_failed_within_15_s_and_resumes_from_where_it_was(workspace: Workspace) -> None:
@@ -233,11 +233,23 @@ def test_another_process_with_the_same_pid_is_not_the_job(workspace: Workspace) 
     assert jobs.job(workspace, "old").state == "failed"
 
 
+def test_a_paused_job_goes_on_and_one_that_succeeded_only_if_wanted_again(workspace: Workspace) -> None:
+    job_id = jobs.submit(workspace, "count", {"n": 12, "seconds": 0.2})
+    until(workspace, job_id, at_work)
+    assert jobs.cancel(workspace, job_id, pause=True).state == "paused"
+    assert tree(job_id) == [] and jobs.job(workspace, job_id).state == "paused"
+    jobs.resume(workspace, job_id)
+    assert jobs.wait(workspace, job_id, 120).state == "succeeded"
+    jobs.resume(workspace, job_id, again=True)
+    done = jobs.wait(workspace, job_id, 120)
+    assert (done.state, done.attempt, json.loads(done.result)) == ("succeeded", 3, {"sum": 12})
+
+
 def test_what_cannot_be_is_refused(workspace: Workspace) -> None:
     with pytest.raises(JobError, match="no job 'x'"):
         jobs.job(workspace, "x")
     done = jobs.wait(workspace, jobs.submit(workspace, "count", {"n": 1}), 60)
-    with pytest.raises(JobError, match="is succeeded; only a failed or cancelled job can be resumed"):
+    with pytest.raises(JobError, match="is succeeded; only a failed, paused or cancelled job can be resumed"):
         jobs.resume(workspace, done.id)
     job_id = jobs.submit(workspace, "count", {"n": 50, "seconds": 0.2})
     with pytest.raises(JobError, match="after 0 s"):

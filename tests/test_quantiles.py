@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from curation import advice, figures_results, pipeline, quantiles
 from curation.config import QuantileConfig, RunConfig
-from curation.errors import SelectionError
+from curation.errors import SelectionError, TrainingError
 from curation.workspace import Workspace
 from tests.scripted import Script, design, make_run
 
@@ -73,6 +73,32 @@ def test_parts_are_tuned_nearest_first_once_each_and_reach_the_advice(
     figure = figures_results.quantiles(found, "exact_match")
     assert list(figure.data[0].x) == [part["distance"] for part in found["parts"]]
     assert list(figure.data[0].y) == [100 * value for value in right]
+
+
+def test_a_diverged_part_is_told_and_the_others_correlate(
+    workspace: Workspace, run: RunConfig, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = design(run, quantiles=dataclasses.replace(ASKED, seeds=(0, 1)), arms=("zero_shot",))
+    broken: set[int] = {3, 4, 6}  # both trainings of the second part, one of the third
+    fine = script.fine_tune
+
+    def diverge(*args: object, **options: object) -> object:
+        script.diverging = {(0, 6), (1, 6)} if len(script.tuned) + 1 in broken else set()
+        return fine(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("curation.training.fine_tune", diverge)
+    found = pipeline.run(workspace, asked)["quantiles"]
+    assert "loss nan; lower the learning rate" in found["parts"][1]["failed"] and "metrics" not in found["parts"][1]
+    assert len(found["parts"][2]["metrics"]["exact_match"]["per_seed"]) == 1 and "failed" not in found["parts"][2]
+    losses = [part["metrics"]["query_loss"]["mean"] for part in found["parts"] if "metrics" in part]
+    assert found["spearman"]["query_loss"]["mean"] == pytest.approx(spearmanr(losses, range(4)).statistic)
+    assert figures_results.quantiles(found, "query_loss").data[0].text == ("1", "3", "4", "5")
+
+
+def test_when_too_few_parts_are_left_the_check_says_so(workspace: Workspace, run: RunConfig, script: Script) -> None:
+    script.diverging = {(0, 6)}
+    with pytest.raises(TrainingError, match=r"only 0 of 5 parts could be tuned, too few to correlate: training diverg"):
+        pipeline.run(workspace, design(run, quantiles=ASKED, arms=("zero_shot",)))
 
 
 def test_a_part_that_is_too_small_is_refused(

@@ -326,13 +326,55 @@ def test_early_stopping_keeps_the_epoch_with_the_lowest_query_loss(
 def test_training_ends_once_epochs_in_a_row_brought_no_lower_query_loss(
     model: ModelConfig, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    losses = iter([3.0, 1.0, 2.0, 1.5, 0.1])
+    losses = iter([0.5, 3.0, 1.0, 2.0, 1.5, 0.1])  # the first is before the first step, and competes with no epoch
     monkeypatch.setattr(recorder, "answer_losses", lambda *_, **__: [next(losses)])
     config = replace(CONFIG, epochs=6.0, early_stopping=True)
     queries = [example("Name a colour.", "Blue is a colour.")]
     result = training.fine_tune(model, examples, config, tmp_path, seed=0, queries=queries)
     assert result.query_losses == (3.0, 1.0, 2.0, 1.5) and result.best_epoch == 2
+    assert result.query_loss_before == 0.5
     assert (result.steps, result.epochs) == (12, 4.0) and len(log(tmp_path)) == 12
+
+
+def test_watching_the_query_loss_changes_nothing_that_is_trained(
+    model: ModelConfig, examples: list[Example], encoder: Encoder, tmp_path: Path
+) -> None:
+    config, queries = replace(CONFIG, lora_dropout=0.1), examples[:3]
+    training.fine_tune(model, examples, config, tmp_path / "alone", seed=0)
+    progress = Recording(stop_after=-1)
+    result = training.fine_tune(model, examples, config, tmp_path / "seen", seed=0, queries=queries, progress=progress)
+    weights = [(tmp_path / n / "model" / "adapter_model.safetensors").read_bytes() for n in ("alone", "seen")]
+    assert weights[0] == weights[1] and log(tmp_path / "alone") == log(tmp_path / "seen")
+    told = [m["query_loss"] for m in progress.metrics if "query_loss" in m]
+    assert told == [result.query_loss_before, *result.query_losses] and len(told) == 3 and result.best_epoch is None
+    for folder, loss in ((None, told[0]), (tmp_path / "seen" / "model", told[-1])):
+        network = models.load_causal_lm(model, folder)
+        with torch.no_grad():
+            plain = [plain_loss(network, [encoder.encode(q)]).item() for q in queries]
+        assert loss == pytest.approx(np.mean(plain), rel=1e-5)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_stopped_by_hand_it_keeps_what_it_has_and_can_go_on_to_the_same_bytes(
+    early_stopping: bool, model: ModelConfig, examples: list[Example], tmp_path: Path
+) -> None:
+    config = replace(CONFIG, epochs=3.0, lora_dropout=0.1, early_stopping=early_stopping)
+    whole = training.fine_tune(model, examples, config, tmp_path / "whole", seed=0, queries=examples[:2])
+    progress, cut = Recording(stop_after=-1), tmp_path / "cut"
+    stopped = training.fine_tune(
+        model, examples, config, cut, seed=0, queries=examples[:2], progress=progress, stop=lambda: progress.step == 5
+    )
+    assert (stopped.steps, stopped.stopped_of) == (5, 9) and not (cut / "result.json").exists()
+    assert stopped.query_losses == whole.query_losses[:1]  # the second epoch did not end
+    assert stopped.best_epoch == (1 if early_stopping else None)
+    models.load_causal_lm(model, cut / "model")
+    kept = (cut / "model" / "adapter_model.safetensors").read_bytes()
+    at = "best" if early_stopping else "resume/checkpoint-5"
+    assert kept == (cut / at / "adapter_model.safetensors").read_bytes()
+    progress = Recording(stop_after=-1)
+    on = training.fine_tune(model, examples, config, cut, seed=0, queries=examples[:2], progress=progress)
+    assert on.stopped_of is None and len(progress.metrics) == 1 + 4 + 2  # five taken up, four steps, two epochs
+    assert contents(cut) == contents(tmp_path / "whole")
 
 
 def test_nan_stops_the_training_and_the_last_good_checkpoint_is_kept(

@@ -176,6 +176,29 @@ def check(
     return metrics, lacking
 
 
+def unmeasurable(queries: Sequence[Example], tests: Sequence[Example]) -> dict[str, str]:
+    """Return metric → why these rows or this machine do not allow it, for those that can't be measured.
+
+    A metric that has to be allowed first is looked at as if it were.
+    """
+    rows = {"queries": queries, "tests": tests}
+    found = {}
+    for name in METRICS:
+        allowed = {"allow": True} if "allow" in METRICS.load(name).Config.__dataclass_fields__ else {}
+        metric = METRICS.create(name, **allowed)
+        judged = rows[metric.role]
+        if not judged:
+            found[name] = f"there are no {metric.role}; load some"
+        elif all(metric.lacks(row) for row in judged):
+            found[name] = f"each of the {len(judged):,} {metric.role} lacks what it needs: {metric.lacks(judged[0])}"
+        else:
+            try:
+                metric.prepare()
+            except EvaluationError as error:
+                found[name] = str(error)
+    return found
+
+
 def _lacking(name: str, metric: Metric, rows: Sequence[Example]) -> list[tuple[str, str]]:
     """Return the rows that a metric can't judge for want of a field, with the reason; raise if it can judge none."""
     lacking = [(row.id, f"{name}: {reason}") for row in rows if (reason := metric.lacks(row))]

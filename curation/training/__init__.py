@@ -17,7 +17,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -33,6 +33,7 @@ from curation.progress import Progress, Silent
 
 VERSION = 1  # of the algorithm: part of an artefact's key
 PATIENCE = 2  # epochs without a lower loss after which `early_stopping` ends a training
+WATCHED = 64  # queries whose loss is measured where it is only shown
 
 
 class DivergedError(TrainingError):
@@ -60,9 +61,13 @@ class TrainingResult:
     seconds : float
         Time taken; of a resumed run, since it was resumed.
     query_losses : tuple of float
-        Query loss after each epoch, with `early_stopping`.
+        Query loss after each epoch; without `early_stopping` on the first `WATCHED` queries.
+    query_loss_before : float or None
+        The same before the first step.
     best_epoch : int or None
         Epoch whose weights were kept, with `early_stopping`; else the last one was.
+    stopped_of : int or None
+        Optimizer steps that were planned, where it was stopped by hand.
     rejected : tuple of (id, reason)
         Rows that could not be learned from.
     """
@@ -76,7 +81,9 @@ class TrainingResult:
     loss: float
     seconds: float
     query_losses: tuple[float, ...] = ()
+    query_loss_before: float | None = None
     best_epoch: int | None = None
+    stopped_of: int | None = None
     rejected: tuple[tuple[str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,6 +114,7 @@ def fine_tune(
     seed: int,
     queries: Sequence[Example] = (),
     progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> TrainingResult:
     """Fine-tune `model` on the answers of `examples`; go on from the last checkpoint if `folder` holds one.
 
@@ -123,10 +131,15 @@ def fine_tune(
     seed : int
         Seed of LoRA's start, of dropout and of the batches.
     queries : sequence of Example
-        With `early_stopping`: the epoch with the lowest loss on these is kept, and training ends once `PATIENCE`
-        epochs in a row brought no lower one. Never give it rows that judge arms.
+        Their loss is told before the first step and after each epoch. With `early_stopping` the epoch of the lowest
+        is kept, and training ends once `PATIENCE` epochs in a row brought no lower one; never give it rows that judge
+        arms. Without it they change nothing of what is trained.
     progress : Progress, optional
         Told of each step with its loss, learning rate and tokens a second.
+    stop : callable
+        Asked after each step whether to end there. What was learned so far (with `early_stopping` the best whole
+        epoch) is then in ``model/`` and told by the result, but the folder holds no ``result.json``: the next call
+        goes on from that step.
 
     Returns
     -------
@@ -149,17 +162,19 @@ def fine_tune(
     if not rows:
         reason = rejected[0][1] if rejected else "none was given"
         raise TrainingError(f"none of {len(examples)} examples can be learned from (first: {reason}); choose others")
-    judged = _encode(encoder, queries)[0] if config.early_stopping else []
+    judged = _encode(encoder, queries if config.early_stopping else queries[:WATCHED])[0]
     if config.early_stopping and not judged:
         raise TrainingError("early_stopping judges epochs by query loss but no query can be used; give a query set")
-    identity = _identity(model, config, seed, rows, judged)
+    identity = _identity(model, config, seed, rows, judged if config.early_stopping else [])
     _prepare(folder, identity)
     if (folder / "result.json").is_file():
         return TrainingResult.from_dict(json.loads((folder / "result.json").read_text("utf-8")))
     progress.log(f"{len(rows)} examples, {len(rejected)} rejected; answers found by {encoder.method}")
     with quiet(models.device(model)):
-        trained = train(model, config, seed, rows, judged, encoder, folder, progress)
+        trained = train(model, config, seed, rows, judged, encoder, folder, progress, stop)
     result = dataclasses.replace(trained, rejected=rejected)
+    if result.stopped_of is not None:
+        return result
     _write_json(folder / "result.json", result.to_dict())
     for name in ("resume", "best"):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,13 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
     total : int
         Optimizer steps of the run.
     queries : sequence of Encoded
-        Rows that epochs are judged on; may be empty.
+        Rows whose loss is measured before the first step and after each epoch; may be empty.
     pad_id : int
         Padding token.
     progress : Progress
         Told of every step.
+    stop : callable
+        Asked after each step whether the training is to end there, with what it has learned.
     """
 
     def __init__(
@@ -55,11 +57,13 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
         queries: Sequence[Encoded],
         pad_id: int,
         progress: Progress,
+        stop: Callable[[], bool],
     ) -> None:
         self.plan, self.folder, self.config, self.total = plan, folder, config, total
         self.queries, self.pad_id, self.progress = queries, pad_id, progress
         self.history: list[dict[str, Any]] = []
-        self.query_losses: dict[int, float] = {}
+        self.query_losses: dict[int, float] = {}  # epochs done → loss; 0 is before the first step
+        self.stop, self.stopped = stop, False
         self._saved = self._stepped = time.monotonic()
 
     @property
@@ -77,6 +81,17 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
         if judged.is_file():
             self.query_losses = {int(k): v for k, v in json.loads(judged.read_text("utf-8")).items()}
             self.query_losses = {k: v for k, v in self.query_losses.items() if k * self.plan.steps_per_epoch <= step}
+
+    @property
+    def best(self) -> int | None:
+        """The epoch of lowest query loss, where epochs compete and one has ended."""
+        ended = [k for k in self.query_losses if k] if self.config.early_stopping else []
+        return min(ended, key=lambda k: (self.query_losses[k], k), default=None)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:  # noqa: ARG002
+        """Measure where the queries' loss starts from."""
+        if self.queries and 0 not in self.query_losses:
+            self._judge(0, model)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Point the plan at this epoch; from the step count, which a resumed run knows too."""
@@ -108,15 +123,19 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
         # An epoch's end is saved once its own files are written (on_epoch_end); the run's end needs no resume file.
         ends = step % self.plan.steps_per_epoch == 0 or step >= self.total
         control.should_save = not ends and now - self._saved >= CHECKPOINT_SECONDS
+        if step < self.total and self.stop():
+            self.stopped = control.should_training_stop = control.should_save = True
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any, optimizer: Any, **_: Any) -> None:  # noqa: ARG002
         """Write LESS's checkpoint, judge the epoch, and save for resuming if it is time."""
+        if self.stopped:  # in mid-epoch: it competes with no whole one, and may go on later
+            return
         epoch = math.ceil(state.global_step / self.plan.steps_per_epoch)
         if self.config.save_every_epoch:
             self._write(f"checkpoint-{epoch}", model, optimizer)
         if self.queries:
             self._judge(epoch, model)
-            best = min(self.query_losses, key=lambda k: (self.query_losses[k], k))
+        if (best := self.best) is not None:
             control.should_training_stop = control.should_training_stop or epoch - best >= PATIENCE
         due = time.monotonic() - self._saved >= CHECKPOINT_SECONDS
         # A run that ends here needs no resume file; going on from one, it would not know that it was to end.
@@ -129,14 +148,15 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
 
     def _judge(self, epoch: int, model: Any) -> None:
         losses = answer_losses(model, self.queries, pad_id=self.pad_id, batch_size=self.config.micro_batch_size)
-        loss = sum(losses) / len(losses)
-        if loss < min((v for k, v in self.query_losses.items() if k != epoch), default=math.inf):
+        loss = self.query_losses[epoch] = sum(losses) / len(losses)
+        if epoch and self.best == epoch:
             self._write("best", model)
-        self.query_losses[epoch] = loss
         part = self.folder / "query_losses.json.part"
         part.write_text(json.dumps(self.query_losses), "utf-8")
         part.rename(self.folder / "query_losses.json")
-        self.progress.log(f"epoch {epoch}: query loss {loss:.4f}")
+        self.progress.advance(0, query_loss=loss)
+        self.progress.log(f"{f'epoch {epoch}' if epoch else 'before the first step'}: query loss {loss:.4f}")
+        self._stepped = time.monotonic()
 
     def _write(self, name: str, model: Any, optimizer: Any = None) -> None:
         """Write weights, and Adam's state by parameter name, beside and rename."""

@@ -16,7 +16,7 @@ import contextlib
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ def train(
     encoder: Encoder,
     folder: Path,
     progress: Progress,
+    stop: Callable[[], bool],
 ) -> TrainingResult:
     """Train, from the last checkpoint in `folder` if there is one, and write its ``model/``."""
     started = time.monotonic()
@@ -101,7 +102,14 @@ def train(
         models.require_memory(model, "full")
     pad_id = encoder.tokenizer.pad_token_id
     recorder = Recorder(
-        plan=plan, folder=folder, config=config, total=total, queries=judged, pad_id=pad_id, progress=progress
+        plan=plan,
+        folder=folder,
+        config=config,
+        total=total,
+        queries=judged,
+        pad_id=pad_id,
+        progress=progress,
+        stop=stop,
     )
     trainer = make_trainer(model, config, seed, rows, encoder.tokenizer, folder, total, plan, recorder)
     checkpoint = last_checkpoint(folder / "resume")
@@ -118,9 +126,7 @@ def train(
             f"out of memory with {config.micro_batch_size} examples a forward pass; lower micro_batch_size or "
             "max_length (the result stays the same with a smaller micro_batch_size)"
         ) from error
-    best = None
-    if judged:
-        best = min(recorder.query_losses, key=lambda epoch: (recorder.query_losses[epoch], epoch))
+    best, losses = recorder.best, recorder.query_losses
     save_model(folder, None if best is None else folder / "best", trainer.model, encoder.tokenizer)
     done = len(recorder.history)
     last_epoch = [entry["loss"] for entry in recorder.history][-plan.steps_per_epoch :]
@@ -133,8 +139,10 @@ def train(
         trainable_parameters=sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         loss=float(np.mean(last_epoch)),
         seconds=time.monotonic() - started,
-        query_losses=tuple(recorder.query_losses[epoch] for epoch in sorted(recorder.query_losses)),
+        query_losses=tuple(losses[epoch] for epoch in sorted(losses) if epoch),
+        query_loss_before=losses.get(0),
         best_epoch=best,
+        stopped_of=total if recorder.stopped else None,
     )
 
 

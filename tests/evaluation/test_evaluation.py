@@ -16,7 +16,7 @@ from curation.config import EvaluationConfig, ModelConfig, TrainingConfig
 from curation.data.chat import Encoder
 from curation.data.rows import Example, Message, row_id
 from curation.errors import ConfigError, EvaluationError
-from curation.evaluation import METRICS, Evaluation, evaluate
+from curation.evaluation import METRICS, Evaluation, evaluate, sandbox, unmeasurable
 from curation.evaluation.judge import Judge
 from curation.progress import Silent
 
@@ -182,6 +182,21 @@ def test_a_metric_without_the_field_it_needs_is_refused_before_a_model_is_loaded
     nowhere = ModelConfig(name="/nowhere")
     with pytest.raises(EvaluationError, match=metric + " can " + message):
         evaluate(nowhere, None, [], tests, replace(CONFIG, metrics=(metric,)))
+
+
+def test_what_rows_do_not_allow_is_told_for_each_metric(
+    queries: list[Example], tests: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = unmeasurable(queries, tests)
+    assert set(found) == {"numeric_match", "multiple_choice", "pass_at_k"}
+    assert "it has no column `choices`" in found["multiple_choice"] and "no column `test`" in found["pass_at_k"]
+    assert found["numeric_match"].startswith("each of the 5 tests lacks what it needs: its right answer holds no numb")
+    extra = json.dumps({"test": "def check(f): pass", "entry_point": "f", "answer": "7"})
+    programs = [replace(row, extra=extra) for row in tests]
+    monkeypatch.setattr(sandbox.Sandbox, "require", lambda _self: None)
+    assert set(unmeasurable(queries, programs)) == {"multiple_choice"}  # as if programs were allowed
+    alone = unmeasurable(queries, [])
+    assert set(alone) == set(METRICS) - {"query_loss"} and alone["test_loss"] == "there are no tests; load some"
 
 
 def test_rows_that_lack_a_field_are_listed_and_the_others_judged(model: ModelConfig, tests: list[Example]) -> None:

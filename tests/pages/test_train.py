@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -152,3 +153,79 @@ def test_without_a_base_model_nothing_can_be_started(opened: Open, workspace: Wo
     assert not app.exception
     assert "Choose a base model first" in words(app)
     assert start(app).disabled
+
+
+COURSE = [["random", 0, 12, 6], ["random", 1, 12, 6], ["selected", 0, 12, 6], ["full", 0, 60, 30]]
+
+
+def test_arms_of_a_running_experiment_are_told_and_one_can_be_left_out_or_stopped(
+    opened: Open, workspace: Workspace, sums: str, job: Callable[..., str]
+) -> None:
+    from curation import jobs
+    from curation.orders import Orders
+
+    here = jobs.folder(workspace, job(workspace, sums, "running"))
+    (here / "course.json").write_text(json.dumps(COURSE))
+    app = opened("train", sums)
+    assert not app.exception
+    told = words(app)
+    assert "**3 of 4**" in told and "**Random** :gray[tuned]" in told and "**Full pool** :gray[waiting]" in told
+    assert "**Selected** :gray[training, seed 0]" in told
+    keyed(app.button, "Leave out-jobrunning-full").click().run()
+    keyed(app.button, "Stop and keep-jobrunning-selected, seed 0").click().run()
+    assert Orders(here).left_out() == ("full",) and Orders(here).stops() == {"selected, seed 0": None}
+    assert "**Full pool** :gray[left out]" in words(app) and "Stopping after this step" in words(app)
+    keyed(app.button, "Take in again-jobrunning-full").click().run()
+    assert Orders(here).left_out() == ()
+
+
+def test_a_paused_experiment_says_so_and_can_be_resumed(
+    opened: Open, workspace: Workspace, sums: str, job: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from curation import jobs
+
+    asked: list[tuple[str, bool]] = []
+    monkeypatch.setattr(jobs, "cancel", lambda _ws, job_id, *, pause=False: asked.append((job_id, pause)))
+    monkeypatch.setattr(jobs, "resume", lambda _ws, job_id, *, again=False: asked.append((job_id, again)))
+    job(workspace, sums, "running")
+    app = opened("train", sums)
+    keyed(app.button, "Pause-page-jobrunning").click().run()
+    assert asked == [("jobrunning", True)]
+    job(workspace, sums, "paused")
+    with workspace.write() as session:
+        from curation.tables import Job
+
+        session.delete(session.get_one(Job, "jobrunning"))
+    app.run()
+    assert "Paused. Resume it to go on from what is finished." in words(app)
+    keyed(app.button, "Resume-page-jobpaused").click().run()
+    assert asked[1:] == [("jobpaused", False)]
+
+
+def test_a_finished_experiment_says_what_was_left_out_and_adds_it(
+    opened: Open,
+    workspace: Workspace,
+    sums: str,
+    finish: Callable[..., dict[str, Any]],
+    job: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from curation import jobs
+    from curation.orders import Orders
+
+    result = finish(workspace, sums, arms=("zero_shot", "selected"))
+    result |= {"left_out_arms": ["random"], "stopped": {"selected": {"0": [3, 6]}}}
+    newest = workspace.experiments(sums)[0]
+    (workspace.artefact("experiment", newest.key) / "result.json").write_text(json.dumps(result))
+    job_id = job(workspace, sums, "succeeded", result=json.dumps({"experiment": newest.key}))
+    workspace.add_experiment(sums, "Try 2", job_id=job_id, config=result["config"])
+    Orders(jobs.folder(workspace, job_id)).leave("random")
+    again: list[tuple[str, bool]] = []
+    monkeypatch.setattr(jobs, "resume", lambda _ws, job_id, *, again=False, to=again: to.append((job_id, again)))
+    app = opened("train", sums)
+    assert not app.exception
+    assert "The arm **Random** was left out." in words(app)
+    assert "The arm **Selected** was stopped early." in words(app)
+    keyed(app.button, "complete-left_out_arms-random").click().run()
+    assert again == [(job_id, True)]
+    assert Orders(jobs.folder(workspace, job_id)).left_out() == ()

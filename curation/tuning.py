@@ -1,0 +1,142 @@
+"""One training of an experiment as an artefact: found by key, resumed where it stopped, or kept as it was stopped.
+
+A training that was stopped by hand is an artefact of its own, with the step in its key, so that it is never taken for
+the whole one; the same step gives the same weights. The whole one's unfinished folder stays, to go on from.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curation.config import TrainingConfig
+from curation.design import Inputs
+from curation.orders import ArmLeftOutError, Orders, arm_of
+from curation.progress import Part, Progress
+from curation.workspace import Workspace, content_key
+
+if TYPE_CHECKING:
+    from curation.data.rows import Example
+
+
+class Obedient(Part):
+    """Progress of one training or judging that ends with `ArmLeftOutError` once its arm is left out."""
+
+    def __init__(self, whole: Progress, title: str, orders: Orders) -> None:
+        super().__init__(whole, title)
+        self._arm, self._orders = arm_of(title), orders
+
+    def advance(self, n: int = 1, **metrics: float) -> None:
+        """Pass on, and look for the order."""
+        super().advance(n, **metrics)
+        if self._arm in self._orders.left_out():
+            raise ArmLeftOutError(self._arm)
+
+
+def tune(
+    ws: Workspace,
+    inputs: Inputs,
+    ids: tuple[str, ...],
+    training: TrainingConfig,
+    seed: int,
+    *,
+    title: str,
+    progress: Progress,
+    orders: Orders | None = None,
+) -> Path:
+    """Fine-tune the base model on the rows `ids` and return the artefact's folder; made once, resumed if stopped.
+
+    The query set's loss is told as it falls. Epochs compete, where `training` asks for it, by the loss on the dev split
+    if there is one, else on the query set.
+
+    Raises
+    ------
+    ArmLeftOutError
+        If `orders` leave its arm out; its last checkpoint stays.
+    CurationError
+        As `curation.training.fine_tune`.
+    """
+    from curation import training as trainer
+    from curation.memory import Peak
+
+    orders = orders or Orders()
+    model, key = inputs.model, arm_key(inputs, ids, training, seed)
+    about = {"title": title, "seed": seed, **training.to_dict()}
+    if (step := orders.stops().get(title)) and (folder := ws.find("arm", _stopped_key(key, step))):
+        return folder
+    stopped: list[Path] = []
+
+    def make(part: Path) -> None:
+        progress.log(f"tuning {title} on {len(ids)} examples")
+        rows = ws.rows(inputs.pool, ids)
+        with Peak() as peak:
+            result = trainer.fine_tune(
+                model,
+                rows,
+                training,
+                part,
+                seed=seed,
+                queries=_watched(ws, inputs, training),
+                progress=Obedient(progress, title, orders),
+                stop=lambda: title in orders.stops(),
+            )
+        (part / "measured.json").write_text(json.dumps({"memory": peak.host, "gpu_memory": peak.gpu}))
+        if result.stopped_of is not None:
+            keep = partial(_keep, part, result.to_dict())
+            stopped.append(ws.produce("arm", _stopped_key(key, result.steps), keep, about))
+            orders.stopped_at(title, result.steps)
+            progress.log(f"{title} was stopped after step {result.steps} of {result.stopped_of}; its weights are kept")
+            raise _StoppedError
+
+    try:
+        return ws.produce("arm", key, make, about, resumable=True)
+    except _StoppedError:
+        return stopped[0]
+
+
+class _StoppedError(Exception):
+    """The training was stopped by hand: its folder is not the whole one's artefact."""
+
+
+def _keep(part: Path, result: dict[str, Any], folder: Path) -> None:
+    """Copy what a stopped training has so far."""
+    shutil.copytree(part / "model", folder / "model")
+    for name in ("log.jsonl", "measured.json"):
+        shutil.copy(part / name, folder / name)
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+def arm_key(inputs: Inputs, ids: tuple[str, ...], training: TrainingConfig, seed: int) -> str:
+    """Return the key of the base model tuned on the rows `ids`."""
+    from curation import training as trainer
+    from curation.models import fingerprint
+
+    model = inputs.model
+    stopping: dict[str, Any] = {"queries": None}
+    if training.early_stopping:
+        stopping = {"queries": inputs.queries, "dev": inputs.dev, "patience": trainer.PATIENCE}
+    return content_key(
+        "arm",
+        version=trainer.VERSION,
+        weights=fingerprint(model.name, model.revision),
+        dtype=model.dtype,
+        max_length=model.max_length,
+        ids=ids,
+        training=training.to_dict(),
+        seed=seed,
+        **stopping,
+    )
+
+
+def _stopped_key(key: str, step: int) -> str:
+    return content_key("arm", of=key, stopped_at=step)
+
+
+def _watched(ws: Workspace, inputs: Inputs, training: TrainingConfig) -> list[Example]:
+    """Rows whose loss is told while it is tuned, and by which epochs compete; never those that judge arms."""
+    if training.early_stopping and inputs.dev and inputs.tests:
+        return ws.rows(inputs.tests, inputs.dev)
+    return ws.examples(inputs.queries)

@@ -1,0 +1,143 @@
+"""A running experiment: its losses on one chart, how far it is, and what can be done with each of its arms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from curation import arms, figures_results, findings, jobs
+from curation.orders import Orders, arm_of, training_name
+from pages import _shell as ui
+
+if TYPE_CHECKING:
+    from curation.tables import Job
+
+PLAIN = {"displayModeBar": False}
+EVERY = 2.0  # seconds between two looks at a running experiment
+LOOKS = {  # state of an arm → icon, colour
+    "tuned": ("check_circle", "green"),
+    "now": ("progress_activity", "green"),
+    "waiting": ("hourglass_empty", "gray"),
+    "left out": ("do_not_disturb_on", "orange"),
+}
+
+
+def draw(ws: ui.Workspace, job: Job) -> None:
+    """Draw the job's losses and arms, redrawn while it lives."""
+    st.fragment(_draw, run_every=EVERY if job.state in jobs.ACTIVE else None)(ws, job.id)
+
+
+def _draw(ws: ui.Workspace, job_id: str) -> None:
+    job, readings = jobs.job(ws, job_id), jobs.metrics(ws, job_id)
+    curves, alive = arms.live_curves(readings), job.state in jobs.ACTIVE
+    course = jobs.folder(ws, job.id) / "course.json"
+    planned = json.loads(course.read_text()) if course.is_file() else []
+    if not curves and alive:
+        st.caption("The losses appear here with the first optimizer step.")
+    if curves:
+        with st.container(border=True, key="live-losses"):
+            if alive:
+                _readings(ws, job, arms.course(planned, readings))
+            st.plotly_chart(figures_results.losses(curves, theme=theme()), theme=None, config=PLAIN, key="live")
+            st.caption(
+                "Solid: loss on the rows that are learned, its running mean over the single steps. Dashed: loss on the "
+                "queries, before the first step and after each pass. Lower is better on both; solid lines of different "
+                "arms are of different rows, so compare the dashed ones."
+            )
+    if planned:
+        _arms(ws, job, [row[0] for row in planned])
+
+
+def _readings(ws: ui.Workspace, job: Job, course: arms.Course | None) -> None:
+    """Draw the latest numbers of the training under way."""
+    now, memory = json.loads(job.metrics), jobs.memory(ws, job.id)
+    shown = {
+        "Training": f"{course.place} of {course.trainings}" if course else "",
+        "Loss, own rows": _number(now.get("loss"), ".3f"),
+        "Loss, queries": _number(now.get("query_loss"), ".3f"),
+        "Learning rate": _number(now.get("learning_rate"), ".2g"),
+        "Tokens a second": _number(now.get("tokens_per_second"), ",.0f"),
+        "Memory": ui.size(memory.gpu or memory.now) if memory.now else "",
+        "Tuning left, about": ui.duration(course.seconds_left) if course and course.seconds_left is not None else "",
+    }
+    with st.container(horizontal=True, gap="medium"):
+        for title, value in shown.items():
+            if value:
+                st.markdown(f":small[:gray[{title}]]  \n**{value}**", width="content")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _arms(ws: ui.Workspace, job: Job, names: list[str]) -> None:
+    """Draw each arm's state, and what can be ordered."""
+    orders = Orders(jobs.folder(ws, job.id))
+    left, stops = orders.left_out(), orders.stops()
+    under_way = arms.under_way(job.stage) if job.state == "running" else None
+    order = list(dict.fromkeys(names))
+    reached = order.index(under_way[0]) if under_way and under_way[0] in order else -1
+    with st.container(border=True, gap="xsmall", key="live-arms"):
+        for place, arm in enumerate(order):
+            now = under_way is not None and under_way[0] == arm
+            state = "left out" if arm in left else "now" if now else "tuned" if place < reached else "waiting"
+            with st.container(horizontal=True, gap="small", vertical_alignment="center", key=f"live-arm-{place}"):
+                icon, colour = LOOKS[state]
+                told = f"{under_way[2]}, seed {under_way[1]}" if now and under_way and arm not in left else state
+                halted = [t for t in stops if arm_of(t) == arm]
+                if halted:
+                    told += " · stopped early: " + ", ".join(t.rpartition(", ")[2] for t in halted)
+                name = ui.plain(findings.arm_label(arm))
+                st.markdown(f":{colour}[:material/{icon}:] **{name}** :gray[{ui.plain(told)}]", width="stretch")
+                _buttons(orders, job, arm, left, under_way)
+
+
+def _buttons(orders: Orders, job: Job, arm: str, left: tuple[str, ...], under_way: tuple[str, int, str] | None) -> None:
+    def button(label: str, icon: str, act: Callable[[str], None], of: str, told: str = "") -> None:
+        st.button(
+            label,
+            icon=f":material/{icon}:",
+            type="tertiary",
+            key=f"{label}-{job.id}-{of}",
+            help=told or None,
+            on_click=act,
+            args=(of,),
+        )
+
+    if arm in left:
+        button("Take in again", "undo", orders.take, arm)
+        return
+    if under_way and under_way[0] == arm and under_way[2] == "training":
+        training = training_name(arm, under_way[1])
+        if training in orders.stops():
+            st.caption("Stopping after this step …")
+        else:
+            told = "Ends this training now and judges the model as it stands. The result says so."
+            button("Stop and keep", "stop", orders.stop, training, told)
+    if job.state != "succeeded":
+        told = "The other arms go on. It can be taken in again, and then goes on from its last checkpoint."
+        button("Leave out", "close", orders.leave, arm, told)
+
+
+def disturbed(ws: ui.Workspace, job_id: str, result: dict[str, object]) -> None:
+    """Draw the arms of a finished experiment that were left out or stopped, and the way to complete them."""
+    for kind, title, act in (
+        ("left_out_arms", "was left out", "Add it"),
+        ("stopped", "was stopped early", "Train it to its end"),
+    ):
+        for arm in result.get(kind) or ():  # type: ignore[attr-defined]
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f":orange[:material/info:] The arm **{ui.plain(findings.arm_label(arm))}** {title}.")
+                if job_id and st.button(act, type="tertiary", icon=":material/add:", key=f"complete-{kind}-{arm}"):
+                    with ui.guard():
+                        Orders(jobs.folder(ws, job_id)).take(arm)
+                        jobs.resume(ws, job_id, again=True)
+                        st.rerun()
+
+
+def theme() -> str:
+    """Return the colours that are on screen."""
+    return st.context.theme.type or "light"
