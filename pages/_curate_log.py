@@ -11,6 +11,7 @@ import streamlit as st
 
 from curation import export, overrides, workbench
 from curation.config import BudgetConfig
+from curation.errors import CurationError
 from pages import _link
 from pages import _shell as ui
 
@@ -100,21 +101,29 @@ def _files() -> None:
     file = st.file_uploader("Take over another curator's file", type=["jsonl"], key=ui.key("decisions.file"))
     if file is None:
         return
-    merged: dict[str, Merge] = st.session_state.setdefault(ui.key("_decisions.merged"), {})
+    merged: dict[str, Merge | CurationError] = st.session_state.setdefault(ui.key("_decisions.merged"), {})
 
     def take(favour: tuple[str, ...] = ()) -> None:
-        with ui.acting():
-            merged.clear()
+        merged.clear()
+        try:
             merged[file.file_id] = workbench.import_overrides(ws, project, file.getvalue(), file.name, favour=favour)
+        except CurationError as error:
+            merged[file.file_id] = error
 
     told = merged.get(file.file_id)
     if told is None:
         st.button("Take over", type="primary", on_click=take, key=ui.key("decisions.take"))
         return
-    st.success(
-        f"Took over {ui.number(told.applied, 'decision')}; one undo takes them all back."
-        + (f" {ui.number(len(told.unknown), 'row')} of the file are not in this pool." if told.unknown else "")
-    )
+    if isinstance(told, CurationError):
+        st.error(ui.sentence(told), icon=":material/error:")
+        return
+    took = ui.number(told.applied, "decision")
+    said = f"Took over {took}; one undo takes them all back." if told.applied else "Nothing was taken over."
+    if told.unknown:
+        said += (
+            f" {ui.number(len(told.unknown), 'row')} of the file {'is' if len(told.unknown) == 1 else 'are'} not here."
+        )
+    st.success(said)
     if told.conflicts:
         st.markdown(f"On **{len(told.conflicts):,}** the file says otherwise; what was decided here stands.")
         rows = ws.rows(ws.dataset(project, "pool").key, [c.row_id for c in told.conflicts[:SHOWN]])

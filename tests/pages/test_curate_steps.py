@@ -136,12 +136,15 @@ def test_another_curators_file_is_merged_with_conflicts_listed(
     file = "".join(json.dumps(line) + "\n" for line in lines).encode()
     app.file_uploader(key=f"decisions.file.{sums}").set_value(("bo.jsonl", file, "application/jsonl")).run()
     press(app, sums, "decisions.take")
-    assert "Took over 1 decision; one undo takes them all back. 1 row of the file are not in this pool." in text(app)
+    assert "Took over 1 decision; one undo takes them all back. 1 row of the file is not here." in text(app)
     conflicts = next(d.value for d in app.dataframe if "Example" in d.value)
     assert conflicts[""].tolist() == ["Ada banned it here, Bo pinned it in the file"]
     assert workspace.overrides(sums).pinned == (ids[2],) and workspace.overrides(sums).banned == (ids[1],)
     press(app, sums, "decisions.favour")
     assert set(workspace.overrides(sums).pinned) == {ids[1], ids[2]} and workspace.overrides(sums).banned == ()
+    app.file_uploader(key=f"decisions.file.{sums}").set_value(("again.jsonl", file, "application/jsonl")).run()
+    press(app, sums, "decisions.take")
+    assert "Nothing was taken over. 1 row of the file is not here." in text(app)
 
 
 def test_a_file_that_is_none_is_a_sentence(curate: Callable[..., AppTest], workspace: Workspace, sums: str) -> None:
