@@ -6,7 +6,7 @@ tags in labels. `theme` is "light" or "dark", as in `figures`, which has the pal
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -37,13 +37,14 @@ def arms(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -
     scale = 1.0 if is_loss(metric) else 100.0
     palette = PALETTES[theme]
     names = arms_of(result)
+    colours = _colours(names, palette)
     figure = go.Figure()
     if "zero_shot" in names and len(names) > 1:
         base = scale * result["arms"]["zero_shot"]["metrics"][metric]["mean"]
         figure.add_vline(base, line={"dash": "dot", "width": 1.5, "color": palette.pool}, layer="below")
     for place, arm in enumerate(names):
         told = result["arms"][arm]["metrics"][metric]
-        mean, colour = scale * told["mean"], _colour(arm, palette, place)
+        mean, colour = scale * told["mean"], colours[base_of(arm)]
         low, high = (mean if told[k] is None else scale * told[k] for k in ("low", "high"))
         hover = f"{label(arm_label(arm))}: {interval(metric, told)}<extra></extra>"
         figure.add_scatter(
@@ -94,8 +95,9 @@ def arms(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -
 
 
 def _count(result: Mapping[str, Any], arm: str) -> str:
+    """Size of an arm whose name does not say it."""
     n = result["arms"][arm]["n_examples"]
-    return f"{n:,}" if n else ""
+    return f"{n:,}" if n and "@" not in arm else ""
 
 
 def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "light") -> go.Figure:
@@ -110,12 +112,13 @@ def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "l
     palette = PALETTES[theme]
     figure = go.Figure()
     longest = []
-    for place, arm in enumerate(in_order(curves)):
+    colours = _colours(curves, palette)
+    for arm in in_order(curves):
         seeds = _by_seed(curves[arm], "loss")
         for number, (seed, points) in enumerate(seeds.items()):
             steps, values = [p["step"] for p in points], [p["loss"] for p in points]
             longest.append(steps[-1])
-            line = {"color": _colour(arm, palette, place), "width": 1}
+            line = {"color": colours[base_of(arm)], "width": 1}
             figure.add_scatter(x=steps, y=values, mode="lines", line=line, opacity=_FADED, hoverinfo="skip")
             figure.data[-1].showlegend = False
             figure.add_scatter(
@@ -130,13 +133,13 @@ def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "l
             )
     spread_out = longest and max(longest) > 4 * min(longest)
     watched = False
-    for place, arm in enumerate(in_order(curves)):
+    for arm in in_order(curves):
         for seed, points in _by_seed(curves[arm], "query_loss").items():
             figure.add_scatter(
                 x=[p["step"] for p in points],
                 y=[p["query_loss"] for p in points],
                 mode="lines+markers",
-                line={"color": _colour(arm, palette, place), "width": 1.5, "dash": "dash"},
+                line={"color": colours[base_of(arm)], "width": 1.5, "dash": "dash"},
                 marker={"size": 8, "symbol": "diamond"},
                 legendgroup=arm,
                 showlegend=False,
@@ -230,8 +233,9 @@ def budgets(result: Mapping[str, Any], metric: str = "", *, theme: str = "light"
             at = scale * result["arms"][name]["metrics"][metric]["mean"]
             dash = {"dash": "dot" if name == "zero_shot" else "dash", "width": 1.5, "color": palette.pool}
             figure.add_hline(at, line=dash, layer="below", annotation_text=text, annotation_font_color=palette.pool)
-    for number, line in enumerate(lines(result, metric)):
-        colour = _colour(line.base, palette, number)
+    colours = _colours(result["arms"], palette)
+    for line in lines(result, metric):
+        colour = colours[line.base]
         sizes = [p.budget for p in line.points]
         ends = [[scale * (p.mean if end is None else end) for p, end in ends] for ends in _ends_of(line)]
         shade = {
@@ -303,7 +307,7 @@ def quantiles(check: Mapping[str, Any], metric: str, *, theme: str = "light") ->
         },
         mode="lines+markers+text",
         text=[str(n + 1) for n in numbers],
-        textposition="top center",
+        textposition="middle right",
         line={"color": palette.picked, "width": 1.5},
         marker={"size": 10},
         hovertemplate="part %{text}, distance %{x:.3f}: %{y:.3g}<extra></extra>",
@@ -314,15 +318,17 @@ def quantiles(check: Mapping[str, Any], metric: str, *, theme: str = "light") ->
     return _styled(figure, palette, height=340, legend=False)
 
 
-def _colour(arm: str, palette: Palette, number: int = 0) -> str:
-    colours = {
+def _colours(arms: Iterable[str], palette: Palette) -> dict[str, str]:
+    """What arms are of → colour, the same for all its sizes."""
+    known = {
         "zero_shot": palette.pool,
         "random": palette.categories[6],
         "off_task": palette.categories[2],
         "selected": palette.picked,
         "full": palette.pinned,
     }
-    return colours.get(base_of(arm), palette.categories[(3, 4, 5, 7, 8)[number % 5]])
+    others = sorted({base_of(arm) for arm in arms} - known.keys())
+    return known | {base: palette.categories[(3, 4, 5, 7, 8)[n % 5]] for n, base in enumerate(others)}
 
 
 def _styled(figure: go.Figure, palette: Palette, *, height: int, legend: bool) -> go.Figure:

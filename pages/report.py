@@ -26,8 +26,9 @@ def main() -> None:
             icon=":material/info:",
         )
     with st.spinner("Writing the card …"):
-        page = _card(ws, pid, chosen, record)
-    _downloads(ws, pid, chosen, record, page)
+        records = report.of_project(ws, pid, chosen, record)
+        page = report.html(records)
+    _downloads(ws, records, page)
     st.subheader("Preview", anchor=False)
     with st.container(border=True, key="card"):
         st.iframe(page, height=HEIGHT)
@@ -61,26 +62,20 @@ def _choose(ws: ui.Workspace, pid: str) -> tuple[comparison.Saved, results.Exper
     return comparison.as_saved(ws, workbench.view(ws, pid)), None
 
 
-def _card(ws: ui.Workspace, pid: str, chosen: comparison.Saved, record: results.ExperimentRecord | None) -> str:
-    return report.html(ws, pid, chosen, record)
-
-
-def _downloads(
-    ws: ui.Workspace, pid: str, chosen: comparison.Saved, record: results.ExperimentRecord | None, page: str
-) -> None:
+def _downloads(ws: ui.Workspace, records: report.Records, page: str) -> None:
     """Everything to take away; files are made when asked for."""
-    bundle = export.bundle(ws, pid, chosen)
 
     def part(name: str) -> Any:
-        return lambda: export.contents(ws, bundle)[name]
+        return lambda: export.contents(ws, records)[name]
 
     files = (
         ("Card, HTML", "selection-card.html", "text/html", lambda: page),
-        ("Card, Markdown", "selection-card.md", "text/markdown", lambda: report.markdown(ws, pid, chosen, record)),
+        ("Card, Markdown", "selection-card.md", "text/markdown", lambda: report.markdown(records)),
+        ("Data set card", "README.md", "text/markdown", part("README.md")),
         ("Subset, JSONL", "subset.jsonl", "application/jsonl", part("subset.jsonl")),
         ("Subset, Parquet", "subset.parquet", "application/octet-stream", part("subset.parquet")),
         ("Config to replay", "run.json", "application/json", part("run.json")),
-        ("All of it, zip", "selection.zip", "application/zip", lambda: export.archive(ws, bundle)),
+        ("All of it, zip", "selection.zip", "application/zip", lambda: export.archive(ws, records)),
     )
     with st.container(horizontal=True, key="downloads"):
         for label, name, kind, make in files:
