@@ -7,7 +7,7 @@ tags in labels. `theme` is "light" or "dark", as in `figures`, which has the pal
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
@@ -16,6 +16,9 @@ from curation.design import base_of
 from curation.figures import PALETTES, Palette, label, look
 from curation.findings import arms_of, main_metric
 from curation.wording import arm_label, in_order, interval, is_loss, metric_label, shown
+
+if TYPE_CHECKING:
+    from curation.rounds import Round
 
 _FADED = 0.22
 _SMOOTHED = 12  # the running mean is over about a twelfth of a curve
@@ -316,6 +319,55 @@ def quantiles(check: Mapping[str, Any], metric: str, *, theme: str = "light") ->
     figure.update_xaxes(title="Mean distance of the tuned rows to the queries")
     figure.update_yaxes(title=f"{metric_label(metric)}, {unit} ({better} is better)")
     return _styled(figure, palette, height=340, legend=False)
+
+
+def rounds(told: Sequence[Round], metric: str, *, theme: str = "light") -> go.Figure:
+    """Draw what each round's selection reached beside random picks, with 95 % intervals, and the untuned model.
+
+    Parameters
+    ----------
+    told : sequence of Round
+        As `curation.rounds.rounds` returns them; those that are not comparable are left out.
+    metric : str
+        One that every round was judged by.
+    """
+    scale = 1.0 if is_loss(metric) else 100.0
+    palette = PALETTES[theme]
+    figure = go.Figure()
+    judged = [(_round_label(r), r.record.result) for r in told if r.comparable and r.record]
+    results = [(name, result["arms"]) for name, result in judged if result]
+    colours = _colours((), palette)
+    for arm in ("random", "selected"):
+        points = [(name, arms[arm]["metrics"][metric]) for name, arms in results if arm in arms]
+        spans = [[p["mean"] if p[end] is None else p[end] for _, p in points] for end in ("low", "high")]
+        means = [p["mean"] for _, p in points]
+        figure.add_scatter(
+            x=[name for name, _ in points],
+            y=[scale * mean for mean in means],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [scale * (high - mean) for high, mean in zip(spans[1], means, strict=True)],
+                "arrayminus": [scale * (mean - low) for low, mean in zip(spans[0], means, strict=True)],
+            },
+            mode="lines+markers",
+            line={"color": colours[arm], "width": 2},
+            marker={"size": 10},
+            name=arm_label(arm),
+            hovertemplate=f"{arm_label(arm)}, %{{x}}: %{{y:.3g}}<extra></extra>",
+        )
+    if results and "zero_shot" in results[0][1]:
+        base = scale * results[0][1]["zero_shot"]["metrics"][metric]["mean"]
+        line = {"dash": "dot", "width": 1.5, "color": palette.pool}
+        figure.add_hline(base, line=line, layer="below", annotation_text="untuned", annotation_font_color=palette.pool)
+    better, unit = ("lower", "nats a token") if is_loss(metric) else ("higher", "%")
+    figure.update_xaxes(type="category", fixedrange=True)
+    figure.update_yaxes(title=f"{metric_label(metric)}, {unit} ({better} is better)", fixedrange=True)
+    return _styled(figure, palette, height=320, legend=True)
+
+
+def _round_label(told: Round) -> str:
+    return f"Round {told.number}<br>{told.n_queries:,} quer{'y' if told.n_queries == 1 else 'ies'}"
 
 
 def _colours(arms: Iterable[str], palette: Palette) -> dict[str, str]:

@@ -142,9 +142,10 @@ def tuned_on(ws: Workspace, project_id: str, record: ExperimentRecord) -> Saved 
         config = json.loads(jobs.job(ws, record.experiment.job_id).config)
         return comparison.open_artefact(ws, config["selection"], record.name)
     wanted = (record.result or {}).get("selected")
-    present = comparison.as_saved(ws, workbench.view(ws, project_id))
-    if list(present.ids) == wanted:
-        return present
+    if workbench.represented(ws, project_id):
+        present = comparison.as_saved(ws, workbench.view(ws, project_id))
+        if list(present.ids) == wanted:
+            return present
     saved = (comparison.open_saved(ws, s) for s in ws.selections(project_id))
     return next((s for s in saved if list(s.ids) == wanted), None)
 

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from curation import comparison, export, report, results, workbench
+from pages import _round
 from pages import _shell as ui
 
 HEIGHT = 900
@@ -16,10 +17,13 @@ def main() -> None:
     """Draw the page."""
     ws, pid = ui.workspace(), ui.project_id()
     ui.page("Report", "One card that says what was chosen, from what, how, and with what effect.")
-    if not workbench.represented(ws, pid):
+    if not workbench.represented(ws, pid) and not any(r.result for r in results.experiments(ws, pid)):
         ui.empty("There is nothing to report yet: compute a representation and select first.", "Represent", "represent")
         return
     chosen, record = _choose(ws, pid)
+    if chosen is None:
+        ui.empty("Compute a representation of the present data to report on its selection.", "Represent", "represent")
+        return
     if record is None:
         st.info(
             "Nothing was tuned on this selection, so the card can't say what it is worth. Tune it on the Train page.",
@@ -29,17 +33,23 @@ def main() -> None:
         records = report.of_project(ws, pid, chosen, record)
         page = report.html(records)
     _downloads(ws, records, page)
-    st.subheader("Preview", anchor=False)
-    with st.container(border=True, key="card"):
-        st.iframe(page, height=HEIGHT)
+    card, further = st.tabs(["Preview", "Next round"], key="show", bind="query-params", on_change="rerun")
+    if card.open:
+        with card, st.container(border=True, key="card"):
+            st.iframe(page, height=HEIGHT)
+    if further.open:
+        with further, ui.guard():
+            _round.draw(ws, pid, chosen, record)
 
 
-def _choose(ws: ui.Workspace, pid: str) -> tuple[comparison.Saved, results.ExperimentRecord | None]:
-    """What the card is of: an experiment with the selection it tuned on, or a selection alone."""
+def _choose(ws: ui.Workspace, pid: str) -> tuple[comparison.Saved | None, results.ExperimentRecord | None]:
+    """What the card is of: an experiment with the selection it tuned on, or a selection alone, if there is one."""
     experiments = {f"experiment-{r.experiment.id}": r for r in results.experiments(ws, pid) if r.result}
     saved = {f"saved-{s.subset}": s for s in ws.selections(pid)}
     names = {k: f"Experiment: {r.name}" for k, r in experiments.items()}
-    names |= {"present": "Selection as it stands on the Curate page"}
+    represented = bool(workbench.represented(ws, pid))  # not yet where a new round has just begun
+    if represented:
+        names |= {"present": "Selection as it stands on the Curate page"}
     names |= {k: f"Saved selection: {s.name} v{s.version}" for k, s in saved.items()}
     key = st.selectbox(
         "Report on",
@@ -55,11 +65,11 @@ def _choose(ws: ui.Workspace, pid: str) -> tuple[comparison.Saved, results.Exper
         if tuned := report.tuned_on(ws, pid, experiments[key]):
             return tuned, experiments[key]
         st.warning(
-            "The picks that this experiment tuned on are neither saved nor the present ones. The card is of the "
-            "present selection, without a result.",
+            "The picks that this experiment tuned on are neither saved nor the present ones, so there is no card of "
+            "it. What follows is about the present selection, without a result.",
             icon=":material/warning:",
         )
-    return comparison.as_saved(ws, workbench.view(ws, pid)), None
+    return (comparison.as_saved(ws, workbench.view(ws, pid)) if represented else None), None
 
 
 def _downloads(ws: ui.Workspace, records: report.Records, page: str) -> None:
