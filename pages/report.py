@@ -33,7 +33,7 @@ def main() -> None:
         records = report.of_project(ws, pid, chosen, record)
         page = report.html(records)
     _downloads(ws, records, page)
-    card, further = st.tabs(["Preview", "Next round"], key="show", bind="query-params", on_change="rerun")
+    card, further = st.tabs(["Preview", "Next round"], key="part", bind="query-params", on_change="rerun")
     if card.open:
         with card, st.container(border=True, key="card"):
             st.iframe(page, height=HEIGHT)
