@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from curation import query_sets, results
-from curation.config import ExperimentConfig, TrainingConfig
+from curation.config import ExperimentConfig
 from curation.data.rows import Example
-from curation.design import Inputs
+from curation.design import ZERO_SHOT, Inputs
 from curation.errors import DataError, EvaluationError
-from curation.experiments import arm_key, experiment, judge, measurable, trainings
+from curation.experiments import experiment, judge, measurable, trainings, tune
 from curation.findings import main_metric
 from curation.held_out import hold_out
+from curation.orders import Orders, training_name
 from curation.progress import Progress, Silent
 from curation.results import ExperimentRecord
 from curation.wording import is_loss
@@ -53,16 +54,21 @@ class Proposal:
 
 
 def failures(
-    ws: Workspace, inputs: Inputs, config: ExperimentConfig, arm: str = "selected", progress: Progress | None = None
+    ws: Workspace,
+    inputs: Inputs,
+    config: ExperimentConfig,
+    arm: str = "selected",
+    progress: Progress | None = None,
+    orders: Orders | None = None,
 ) -> list[Failure]:
     """Return what of the dev split an arm's first seed gets wrong, in the test set's order.
+
+    `orders` are those that the experiment obeyed.
 
     Raises
     ------
     EvaluationError
         If there is no dev split, or the arm is not one of the experiment.
-    WorkspaceError
-        If the arm is not tuned yet.
     """
     progress = progress or Silent()
     inputs, _ = hold_out(ws, inputs, config, progress)
@@ -71,15 +77,18 @@ def failures(
             "further queries come from the dev split and there is none; set dev_share, to 0.3 say, and start again"
         )
     first = dataclasses.replace(config, seeds=config.seeds[:1])
-    tuned = {name: arm_key(inputs, *rest) for name, rest in _tuned_on(ws, inputs, first).items()}
+    told = trainings(ws, inputs, first)
+    tuned = {name: (seed, ids, training) for name, seed, ids, training in told if name != ZERO_SHOT}
     if arm not in tuned:
         raise EvaluationError(f"the experiment has no tuned arm {arm!r}, expected one of: {', '.join(tuned) or 'none'}")
     dev = set(inputs.dev)
     only = dataclasses.replace(inputs, left_out=tuple(i for i in ws.ids(inputs.tests) if i not in dev))
     metric = main_metric({"metrics": measurable(config.evaluation, inputs.tests)})
     asked = dataclasses.replace(config.evaluation, metrics=(metric,))
-    title = f"{arm}, dev split"
-    _, judged = judge(ws, only, ws.artefact("arm", tuned[arm]), asked, title=title, progress=progress)
+    seed, ids, training = tuned[arm]
+    title = training_name(arm, seed)
+    made = tune(ws, inputs, ids, training, seed, title=title, progress=progress, orders=orders)
+    _, judged = judge(ws, only, made, asked, title=f"{arm}, dev split", progress=progress)
     values = dict(zip(judged.ids[metric], judged.per_example[metric], strict=True))
     wrong = {row for row, value in values.items() if value < 1.0}
     if is_loss(metric):
@@ -87,13 +96,6 @@ def failures(
     answers = dict(zip(judged.answer_ids, judged.answers, strict=True)) if not is_loss(metric) else {}
     rows = ws.rows(inputs.tests, [i for i in inputs.dev if i in wrong])
     return [Failure(row, answers.get(row.id, ""), values[row.id]) for row in rows]
-
-
-def _tuned_on(
-    ws: Workspace, inputs: Inputs, config: ExperimentConfig
-) -> dict[str, tuple[tuple[str, ...], TrainingConfig, int]]:
-    """Arm → ids, options and seed of its only training."""
-    return {arm: (ids, training, seed) for arm, seed, ids, training in trainings(ws, inputs, config) if ids}
 
 
 def to_jsonl(queries: Sequence[Example], proposed: Sequence[Failure]) -> str:
@@ -108,15 +110,22 @@ def _as_query(row: Example) -> Example:
 # ------------------------------------------------------------------------------------------------------ on the page
 
 
-def propose(ws: Workspace, inputs: Inputs, config: ExperimentConfig, arm: str, progress: Progress | None = None) -> str:
+def propose(
+    ws: Workspace,
+    inputs: Inputs,
+    config: ExperimentConfig,
+    arm: str,
+    progress: Progress | None = None,
+    orders: Orders | None = None,
+) -> str:
     """Keep what an arm of an experiment got wrong on the dev split as an artefact, and return its key.
 
     Raises
     ------
-    EvaluationError, WorkspaceError
+    EvaluationError
         As `failures`.
     """
-    made, result = experiment(ws, inputs, config, progress)
+    made, result = experiment(ws, inputs, config, progress, orders)
     key = _proposal_key(made, arm)
 
     def make(part: Path) -> None:
@@ -126,7 +135,7 @@ def propose(ws: Workspace, inputs: Inputs, config: ExperimentConfig, arm: str, p
             "n_dev": result["n_dev"],
             "queries": result["queries"],
             "tests": result["tests"],
-            "failures": [[f.row.id, f.answer, f.value] for f in failures(ws, inputs, config, arm, progress)],
+            "failures": [[f.row.id, f.answer, f.value] for f in failures(ws, inputs, config, arm, progress, orders)],
         }
         (part / "proposal.json").write_text(json.dumps(told, ensure_ascii=False))
 

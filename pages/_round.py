@@ -64,7 +64,7 @@ def _look(ws: Workspace, pid: str, record: ExperimentRecord, arm: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Find what it gets wrong", type="primary", icon=":material/search:", key=ui.key("round-look")):
             with ui.guard():
-                asked = {"job": record.experiment.job_id, "arm": arm}
+                asked = {"of": record.experiment.job_id, "arm": arm}
                 tasks.start(ws, pid, "proposal", asked, f"What {wording.arm_label(arm)} gets wrong")
                 st.rerun()
         st.caption(f"Judges the arm's first training on the {n:,} test rows that were set aside.")

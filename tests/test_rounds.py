@@ -140,8 +140,8 @@ def test_a_job_looks_for_failures_of_an_experiment_that_has_a_dev_split(workspac
             config = json.dumps({"experiment": {"dev_share": share}})
             session.add(Job(id=kind, kind=kind, title=kind, project_id=pid, state="succeeded", config=config))
     with pytest.raises(EvaluationError, match="no dev split to look for failures in; set dev_share and start again"):
-        tasks.start(workspace, pid, "proposal", {"job": "experiment", "arm": "selected"})
+        tasks.start(workspace, pid, "proposal", {"of": "experiment", "arm": "selected"})
     with pytest.raises(JobError, match="job represent is no experiment of this project; choose one of its"):
-        tasks.start(workspace, pid, "proposal", {"job": "represent", "arm": "selected"})
+        tasks.start(workspace, pid, "proposal", {"of": "represent", "arm": "selected"})
     with pytest.raises(JobError, match="is no experiment of this project"):
-        tasks.start(workspace, workspace.create_project("Other").id, "proposal", {"job": "experiment", "arm": "x"})
+        tasks.start(workspace, workspace.create_project("Other").id, "proposal", {"of": "experiment", "arm": "x"})

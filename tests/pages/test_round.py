@@ -71,7 +71,7 @@ def test_the_search_is_a_job(opened: Open, workspace: Workspace, sums: str, monk
     assert "on the 4 test rows that were set aside" in words(app)
     app = press(app, "Find what it gets wrong")
     assert not app.exception
-    assert started == [("proposal", {"job": workspace.experiments(sums)[0].job_id, "arm": "selected"})]
+    assert started == [("proposal", {"of": workspace.experiments(sums)[0].job_id, "arm": "selected"})]
 
 
 def test_failures_are_read_taken_or_left_and_begin_a_round(
