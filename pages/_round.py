@@ -31,7 +31,8 @@ def draw(ws: Workspace, pid: str, chosen: Saved, record: ExperimentRecord | None
     if not record.result.get("n_dev") or not record.experiment.job_id:
         ui.empty(
             "This experiment set no test rows aside, so there is nothing to look for failures in. On the Train page "
-            "set a dev split, of 0.3 say, and start again: trainings that are done already are not repeated.",
+            "set a share of the test rows aside as a dev split, 30 % say, and start again: trainings that are done "
+            "already are not repeated.",
             "Train",
             "train",
         )

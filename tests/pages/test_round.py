@@ -60,7 +60,7 @@ def test_without_an_experiment_or_a_dev_split_it_says_what_to_do(
     assert not app.exception and "Tune this selection first" in words(app)
     finish(workspace, sums)
     app = opened("report", sums, part="Next round")
-    assert "On the Train page set a dev split, of 0.3 say" in words(app)
+    assert "set a share of the test rows aside as a dev split, 30 % say" in words(app)
 
 
 @pytest.mark.usefixtures("judged")
