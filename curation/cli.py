@@ -90,9 +90,10 @@ def run(
     settled = pipeline.settle(read_config(config))
     made = pipeline.run(ws, settled, Lines())
     folder = out or Path(f"{config.stem}-export")
-    export.write(ws, export.Bundle(made["pool"], made["subset"], settled), folder)
+    records = report.of_run(ws, made, settled, config.stem)
+    export.write(ws, records, folder)
     card = folder / "report.html"
-    card.write_text(report.of_run(ws, made, settled, config.stem), "utf-8")
+    card.write_text(report.html(records), "utf-8")
     result = {k: made[k] for k in ("pool", "queries", "tests", "representation", "experiment")}
     result |= {"export": str(folder), "report": str(card), "n_selected": len(made["subset"])}
     if made["result"]:
@@ -246,7 +247,7 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a project's selection: rows with reasons, manifest, and the config that makes it again."""
-    from curation import comparison, export, workbench
+    from curation import comparison, export, report, workbench
 
     ws = _open(workspace)
     if not project:
@@ -257,11 +258,11 @@ def export(
         if not saved:
             known = ", ".join(dict.fromkeys(s.name for s in ws.selections(project))) or "none"
             raise WorkspaceError(f"project {project} has no saved selection {selection!r}; it has: {known}")
-        bundle = export.bundle(ws, project, comparison.open_saved(ws, saved[0]))
+        records = report.of_project(ws, project, comparison.open_saved(ws, saved[0]))
     else:
-        bundle = export.bundle(ws, project, workbench.view(ws, project))
-    folder = export.write(ws, bundle, out or Path(f"{project}-export"))
-    _finish(as_json, {"export": str(folder), "n_selected": len(bundle.subset)}, folder)
+        records = report.of_project(ws, project, workbench.view(ws, project))
+    folder = export.write(ws, records, out or Path(f"{project}-export"))
+    _finish(as_json, {"export": str(folder), "n_selected": len(records.subset)}, folder)
 
 
 @jobs_app.callback()

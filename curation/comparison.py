@@ -264,13 +264,18 @@ def compare(ws: Workspace, a: Saved, b: Saved, represented: Represented | None =
     )
 
 
-def run_config(ws: Workspace, project_id: str, chosen: Saved) -> dict[str, Any]:
-    """Return the config that replays a selection of a project, and its experiment's design, with `winnow run`."""
+def run_config(ws: Workspace, project_id: str, chosen: Saved, tests: str | None = None) -> dict[str, Any]:
+    """Return the config that replays a selection of a project, and its experiment's design, with `winnow run`.
+
+    The pool and the query set are those that the selection saw; the test set is that of the key `tests`, else the
+    present one.
+    """
     options = settings(ws, project_id)
-    record = chosen.represented.record
+    record = {**chosen.represented.record, "tests": tests}
     made: dict[str, Any] = {}
+    stored = {(row.role, row.key): row for row in ws.datasets(project_id)}
     for name, role in (("pool", "pool"), ("queries", "query"), ("tests", "test")):
-        row = ws.dataset(project_id, role)
+        row = stored.get((role, record[name])) or ws.dataset(project_id, role)
         made[name] = json.loads(row.config) if row else None
     made["model"] = record["model"] or (options.model.to_dict() if options.model else None)
     made["representation"] = record["representation"]

@@ -205,7 +205,8 @@ def _one(
 
     arm, seed, ids, training = asked_of
     told = tried.arms.setdefault(arm, {"n_examples": 0, "tokens": 0, "seen": 0, "seconds": 0.0})
-    adapter, title, curve = None, training_name(arm, seed), []
+    adapter, title = None, training_name(arm, seed)
+    curve: list[dict[str, Any]] = []
     if arm != ZERO_SHOT:
         try:
             adapter = tune(ws, inputs, ids, training, seed, title=title, progress=progress, orders=orders)

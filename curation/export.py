@@ -2,7 +2,8 @@
 
 ``subset.jsonl`` and ``subset.parquet`` hold the rows with rank, similarity, reason, override and note; ``run.json`` the
 config that `winnow run` replays to the same bytes; ``overrides.jsonl`` the log of decisions with authors and times;
-``manifest.json`` the hashes of inputs and outputs, versions, seeds and licences. Nothing here is read from the clock.
+``manifest.json`` the hashes of inputs and outputs, versions, seeds and licences; ``README.md`` the selection card as
+the hub's data set card. Nothing here is read from the clock.
 """
 
 from __future__ import annotations
@@ -13,47 +14,22 @@ import json
 import platform
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from curation import __version__, comparison, overrides
-from curation.comparison import Saved
-from curation.config import ModelConfig, RunConfig
+from curation import __version__, overrides, report
+from curation.config import ModelConfig
 from curation.data.rows import Example
 from curation.database import storage_errors
 from curation.errors import ModelError, WorkspaceError
-from curation.views import View
+from curation.report import Records
 from curation.workspace import Workspace
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from curation.tables import OverrideEntry
 
 _VERSIONED = ("torch", "transformers", "peft", "trl", "numpy", "scikit-learn", "sentence-transformers")
 
 
-@dataclass(frozen=True, eq=False)
-class Bundle:
-    """What an export is made of: the pool's key, the picks (`pipeline.subset_table`), the config, the decisions."""
-
-    pool: str
-    subset: pd.DataFrame
-    config: RunConfig
-    log: Sequence[OverrideEntry] = ()
-
-
-def bundle(ws: Workspace, project_id: str, chosen: View | Saved) -> Bundle:
-    """Return what a project's present or saved selection exports to."""
-    saved = comparison.as_saved(ws, chosen) if isinstance(chosen, View) else chosen
-    config = RunConfig.from_dict(comparison.run_config(ws, project_id, saved))
-    return Bundle(saved.represented.record["pool"], saved.table, config, ws.override_log(project_id))
-
-
-def write(ws: Workspace, bundle: Bundle, folder: Path) -> Path:
+def write(ws: Workspace, records: Records, folder: Path) -> Path:
     """Write an export into `folder`, made if it is not there, and return it; other files in it are left alone.
 
     Raises
@@ -65,18 +41,18 @@ def write(ws: Workspace, bundle: Bundle, folder: Path) -> Path:
         raise WorkspaceError(f"{folder} is a file, expected a folder to export into; choose another path")
     with storage_errors(folder.parent if not folder.exists() else folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for name, data in contents(ws, bundle).items():
+        for name, data in contents(ws, records).items():
             part = folder / f"{name}.part"
             part.write_bytes(data)
             part.replace(folder / name)
     return folder
 
 
-def archive(ws: Workspace, bundle: Bundle) -> bytes:
+def archive(ws: Workspace, records: Records) -> bytes:
     """Return the same files as one zip."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
-        for name, data in contents(ws, bundle).items():
+        for name, data in contents(ws, records).items():
             file.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
@@ -86,18 +62,19 @@ def overrides_jsonl(ws: Workspace, project_id: str) -> str:
     return overrides.to_jsonl(ws.override_log(project_id))
 
 
-def contents(ws: Workspace, bundle: Bundle) -> dict[str, bytes]:
-    """Return the files of an export: name → bytes; the same bundle gives the same bytes."""
-    examples = ws.rows(bundle.pool, list(bundle.subset["id"]))
-    records = [_record(e, p) for e, p in zip(examples, bundle.subset.to_dict("records"), strict=True)]
+def contents(ws: Workspace, records: Records) -> dict[str, bytes]:
+    """Return the files of an export: name → bytes; the same records give the same bytes."""
+    examples = ws.rows(records.pool, list(records.subset["id"]))
+    rows = [_record(e, p) for e, p in zip(examples, records.subset.to_dict("records"), strict=True)]
     files = {
-        "subset.jsonl": "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records).encode(),
-        "subset.parquet": _parquet(records),
-        "run.json": _json(bundle.config.to_dict()),
+        "subset.jsonl": "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows).encode(),
+        "subset.parquet": _parquet(rows),
+        "run.json": _json(records.config.to_dict()),
     }
-    files["manifest.json"] = _json(_manifest(bundle, examples, files))
-    if bundle.log:
-        files["overrides.jsonl"] = overrides.to_jsonl(bundle.log).encode()
+    files["manifest.json"] = _json(_manifest(records, examples, files))
+    files["README.md"] = report.dataset_card(records).encode()
+    if records.log:
+        files["overrides.jsonl"] = overrides.to_jsonl(records.log).encode()
     return files
 
 
@@ -149,8 +126,8 @@ def _parquet(records: list[dict[str, Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def _manifest(bundle: Bundle, examples: list[Example], files: dict[str, bytes]) -> dict[str, Any]:
-    config = bundle.config
+def _manifest(records: Records, examples: list[Example], files: dict[str, bytes]) -> dict[str, Any]:
+    config = records.config
     inputs = {
         name: {"path": data.path, "sha256": data.sha256, "revision": data.revision}
         for name, data in (("pool", config.pool), ("queries", config.queries), ("tests", config.tests))

@@ -6,8 +6,8 @@ tags in labels. `theme` is "light" or "dark", as in `figures`, which has the pal
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
@@ -16,6 +16,9 @@ from curation.design import base_of
 from curation.figures import PALETTES, Palette, label, look
 from curation.findings import arms_of, main_metric
 from curation.wording import arm_label, in_order, interval, is_loss, metric_label, shown
+
+if TYPE_CHECKING:
+    from curation.rounds import Round
 
 _FADED = 0.22
 _SMOOTHED = 12  # the running mean is over about a twelfth of a curve
@@ -38,13 +41,14 @@ def arms(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -
     scale = 1.0 if is_loss(metric) else 100.0
     palette = PALETTES[theme]
     names = arms_of(result)
+    colours = _colours(names, palette)
     figure = go.Figure()
     if "zero_shot" in names and len(names) > 1:
         base = scale * result["arms"]["zero_shot"]["metrics"][metric]["mean"]
         figure.add_vline(base, line={"dash": "dot", "width": 1.5, "color": palette.pool}, layer="below")
     for place, arm in enumerate(names):
         told = result["arms"][arm]["metrics"][metric]
-        mean, colour = scale * told["mean"], _colour(arm, palette, place)
+        mean, colour = scale * told["mean"], colours[base_of(arm)]
         low, high = (mean if told[k] is None else scale * told[k] for k in ("low", "high"))
         hover = f"{label(arm_label(arm))}: {interval(metric, told)}<extra></extra>"
         figure.add_scatter(
@@ -95,8 +99,9 @@ def arms(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -
 
 
 def _count(result: Mapping[str, Any], arm: str) -> str:
+    """Size of an arm whose name does not say it."""
     n = result["arms"][arm]["n_examples"]
-    return f"{n:,}" if n else ""
+    return f"{n:,}" if n and "@" not in arm else ""
 
 
 def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "light") -> go.Figure:
@@ -111,14 +116,15 @@ def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "l
     palette = PALETTES[theme]
     figure = go.Figure()
     longest = []
-    for place, arm in enumerate(in_order(curves)):
+    colours = _colours(curves, palette)
+    for arm in in_order(curves):
         seeds = _by_seed(curves[arm], "loss")
         for number, (seed, points) in enumerate(seeds.items()):
             steps, values = [p["step"] for p in points], [p["loss"] for p in points]
             smooth, few = _running_mean(values), slice(None, None, -(-len(steps) // _POINTS))
             steps, values, smooth = steps[few], values[few], smooth[few]
             longest.append(steps[-1])
-            line = {"color": _colour(arm, palette, place), "width": 1}
+            line = {"color": colours[base_of(arm)], "width": 1}
             figure.add_scatter(x=steps, y=values, mode="lines", line=line, opacity=_FADED, hoverinfo="skip")
             figure.data[-1].showlegend = False
             figure.add_scatter(
@@ -133,13 +139,13 @@ def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "l
             )
     spread_out = longest and max(longest) > 4 * min(longest)
     watched = False
-    for place, arm in enumerate(in_order(curves)):
+    for arm in in_order(curves):
         for seed, points in _by_seed(curves[arm], "query_loss").items():
             figure.add_scatter(
                 x=[p["step"] or (0.5 if spread_out else 0) for p in points],  # a logarithmic axis has no 0
                 y=[p["query_loss"] for p in points],
                 mode="lines+markers",
-                line={"color": _colour(arm, palette, place), "width": 1.5, "dash": "dash"},
+                line={"color": colours[base_of(arm)], "width": 1.5, "dash": "dash"},
                 marker={"size": 8, "symbol": "diamond"},
                 legendgroup=arm,
                 showlegend=False,
@@ -233,8 +239,9 @@ def budgets(result: Mapping[str, Any], metric: str = "", *, theme: str = "light"
             at = scale * result["arms"][name]["metrics"][metric]["mean"]
             dash = {"dash": "dot" if name == "zero_shot" else "dash", "width": 1.5, "color": palette.pool}
             figure.add_hline(at, line=dash, layer="below", annotation_text=text, annotation_font_color=palette.pool)
-    for number, line in enumerate(lines(result, metric)):
-        colour = _colour(line.base, palette, number)
+    colours = _colours(result["arms"], palette)
+    for line in lines(result, metric):
+        colour = colours[line.base]
         sizes = [p.budget for p in line.points]
         ends = [[scale * (p.mean if end is None else end) for p, end in ends] for ends in _ends_of(line)]
         shade = {
@@ -306,7 +313,7 @@ def quantiles(check: Mapping[str, Any], metric: str, *, theme: str = "light") ->
         },
         mode="lines+markers+text",
         text=[str(n + 1) for n in numbers],
-        textposition="top center",
+        textposition="middle right",
         line={"color": palette.picked, "width": 1.5},
         marker={"size": 10},
         hovertemplate="part %{text}, distance %{x:.3f}: %{y:.3g}<extra></extra>",
@@ -317,15 +324,66 @@ def quantiles(check: Mapping[str, Any], metric: str, *, theme: str = "light") ->
     return _styled(figure, palette, height=340, legend=False)
 
 
-def _colour(arm: str, palette: Palette, number: int = 0) -> str:
-    colours = {
+def rounds(told: Sequence[Round], metric: str, *, theme: str = "light") -> go.Figure:
+    """Draw what each round's selection reached beside random picks, with 95 % intervals, and the untuned model.
+
+    Parameters
+    ----------
+    told : sequence of Round
+        As `curation.rounds.rounds` returns them; those that are not comparable are left out.
+    metric : str
+        One that every round was judged by.
+    """
+    scale = 1.0 if is_loss(metric) else 100.0
+    palette = PALETTES[theme]
+    figure = go.Figure()
+    judged = [(_round_label(r), r.record.result) for r in told if r.comparable and r.record]
+    results = [(name, result["arms"]) for name, result in judged if result]
+    colours = _colours((), palette)
+    for arm in ("random", "selected"):
+        points = [(name, arms[arm]["metrics"][metric]) for name, arms in results if arm in arms]
+        spans = [[p["mean"] if p[end] is None else p[end] for _, p in points] for end in ("low", "high")]
+        means = [p["mean"] for _, p in points]
+        figure.add_scatter(
+            x=[name for name, _ in points],
+            y=[scale * mean for mean in means],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [scale * (high - mean) for high, mean in zip(spans[1], means, strict=True)],
+                "arrayminus": [scale * (mean - low) for low, mean in zip(spans[0], means, strict=True)],
+            },
+            mode="lines+markers",
+            line={"color": colours[arm], "width": 2},
+            marker={"size": 10},
+            name=arm_label(arm),
+            hovertemplate=f"{arm_label(arm)}, %{{x}}: %{{y:.3g}}<extra></extra>",
+        )
+    if results and "zero_shot" in results[0][1]:
+        base = scale * results[0][1]["zero_shot"]["metrics"][metric]["mean"]
+        line = {"dash": "dot", "width": 1.5, "color": palette.pool}
+        figure.add_hline(base, line=line, layer="below", annotation_text="untuned", annotation_font_color=palette.pool)
+    better, unit = ("lower", "nats a token") if is_loss(metric) else ("higher", "%")
+    figure.update_xaxes(type="category", fixedrange=True)
+    figure.update_yaxes(title=f"{metric_label(metric)}, {unit} ({better} is better)", fixedrange=True)
+    return _styled(figure, palette, height=320, legend=True)
+
+
+def _round_label(told: Round) -> str:
+    return f"Round {told.number}<br>{told.n_queries:,} quer{'y' if told.n_queries == 1 else 'ies'}"
+
+
+def _colours(arms: Iterable[str], palette: Palette) -> dict[str, str]:
+    """What arms are of → colour, the same for all its sizes."""
+    known = {
         "zero_shot": palette.pool,
         "random": palette.categories[6],
         "off_task": palette.categories[2],
         "selected": palette.picked,
         "full": palette.pinned,
     }
-    return colours.get(base_of(arm), palette.categories[(3, 4, 5, 7, 8)[number % 5]])
+    others = sorted({base_of(arm) for arm in arms} - known.keys())
+    return known | {base: palette.categories[(3, 4, 5, 7, 8)[n % 5]] for n, base in enumerate(others)}
 
 
 def _styled(figure: go.Figure, palette: Palette, *, height: int, legend: bool) -> go.Figure:

@@ -218,7 +218,7 @@ def next_queries(ws: Workspace, config: RunConfig, progress: Progress | None = N
     ids = tuple(made["subset"]["id"])
     inputs = experiment_inputs(ws, represented, ids, config.model, made["tests"], config.experiment, config.selection)
     found = rounds.failures(ws, inputs, config.experiment, progress=progress)
-    return rounds.queries_jsonl(ws.examples(made["queries"]), found), len(found)
+    return rounds.to_jsonl(ws.examples(made["queries"]), found), len(found)
 
 
 def settle(config: RunConfig) -> RunConfig:

@@ -6,16 +6,15 @@ over the pool's. Left out: features that depend on the query set (exact LESS), w
 
 from __future__ import annotations
 
-import json
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from curation import pipeline
-from curation.config import DatasetConfig, Mapping, ModelConfig, RepresentationConfig, WarmupConfig
+from curation import query_sets
+from curation.config import ModelConfig, RepresentationConfig, WarmupConfig
 from curation.data.rows import Example, Message, RowError, row_id
 from curation.errors import DataError, WorkspaceError
 from curation.representing import Represented, key_of_warmup, options_of
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 _SNIPPET = 400
 _TYPED = ", typed: "  # in the name of a query set, before how many were
-_TAGS = {name: name for name in ("id", "group", "source", "licence")}
 
 
 @dataclass(frozen=True)
@@ -172,16 +170,6 @@ def add(ws: Workspace, project_id: str, query: Example) -> str:
     rows = ws.examples(present.key)
     if query.id in {row.id for row in rows}:
         raise DataError("this query is in the query set already; type another one")
-    lines = [json.dumps(_record(row), ensure_ascii=False) for row in [*rows, query]]
-    path = ws.store_upload("queries.jsonl", ("\n".join(lines) + "\n").encode())
-    config = DatasetConfig(path=str(path), mapping=Mapping(schema="messages", messages="messages", **_TAGS))
     base, _, more = present.name.partition(_TYPED)
     name = f"{base}{_TYPED}{int(more) + 1 if more.isdigit() else 1}"
-    return pipeline.load(ws, config, "query", project_id=project_id, name=name)
-
-
-def _record(row: Example) -> dict[str, Any]:
-    """A row as it is read again, to the same id."""
-    turns = [{"role": m.role, "content": m.content, "tool_calls": m.tool_calls, "train": m.train} for m in row.messages]
-    tags = {"id": row.user_id, "group": row.group, "source": row.source, "licence": row.licence}
-    return {**json.loads(row.extra), "messages": turns, **tags}
+    return query_sets.store(ws, project_id, [*rows, query], name)

@@ -22,11 +22,12 @@ RIGHT_OR_WRONG = ("exact_match", "numeric_match", "multiple_choice", "pass_at_k"
 
 @dataclass(frozen=True, eq=False)
 class ExperimentRecord:
-    """An experiment of a project: its design, the job that makes it, and its result once there is one."""
+    """An experiment of a project: its design, the job that makes it; its result and that one's key once there are."""
 
     experiment: Experiment
     config: ExperimentConfig
     result: dict[str, Any] | None
+    key: str = ""
 
     @property
     def name(self) -> str:
@@ -41,7 +42,7 @@ def experiments(ws: Workspace, project_id: str) -> list[ExperimentRecord]:
         key = row.key or _result_of(ws, row.job_id)
         folder = ws.find("experiment", key) if key else None
         result = json.loads((folder / "result.json").read_text()) if folder else None
-        found.append(ExperimentRecord(row, ExperimentConfig.from_dict(json.loads(row.config)), result))
+        found.append(ExperimentRecord(row, ExperimentConfig.from_dict(json.loads(row.config)), result, key))
     return found
 
 

@@ -9,34 +9,66 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from curation.config import ExperimentConfig, TrainingConfig
-from curation.design import Inputs
-from curation.errors import EvaluationError
-from curation.experiments import arm_key, judge, measurable, trainings
+from curation import query_sets, results
+from curation.config import ExperimentConfig
+from curation.data.rows import Example
+from curation.design import ZERO_SHOT, Inputs
+from curation.errors import DataError, EvaluationError
+from curation.experiments import experiment, judge, measurable, trainings, tune
 from curation.findings import main_metric
 from curation.held_out import hold_out
+from curation.orders import Orders, training_name
 from curation.progress import Progress, Silent
+from curation.results import ExperimentRecord
 from curation.wording import is_loss
-from curation.workspace import Workspace
+from curation.workspace import Workspace, content_key
 
-if TYPE_CHECKING:
-    from curation.data.rows import Example
+WRONG = "dev split, answered wrong"  # the source of a query that was proposed
+_ROUND = ", round "  # in the name of a query set, before its number
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A row of the dev split that an arm got wrong: what it answered (empty where a loss judged), and its value."""
+
+    row: Example
+    answer: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What an arm got wrong on the dev split of `n_dev` rows, by `metric`; `key` is the artefact's."""
+
+    key: str
+    arm: str
+    metric: str
+    n_dev: int
+    queries: str
+    failures: tuple[Failure, ...]
 
 
 def failures(
-    ws: Workspace, inputs: Inputs, config: ExperimentConfig, arm: str = "selected", progress: Progress | None = None
-) -> list[Example]:
-    """Return the rows of the dev split that an arm's first seed gets wrong, in the test set's order.
+    ws: Workspace,
+    inputs: Inputs,
+    config: ExperimentConfig,
+    arm: str = "selected",
+    progress: Progress | None = None,
+    orders: Orders | None = None,
+) -> list[Failure]:
+    """Return what of the dev split an arm's first seed gets wrong, in the test set's order.
+
+    `orders` are those that the experiment obeyed.
 
     Raises
     ------
     EvaluationError
         If there is no dev split, or the arm is not one of the experiment.
-    WorkspaceError
-        If the arm is not tuned yet.
     """
     progress = progress or Silent()
     inputs, _ = hold_out(ws, inputs, config, progress)
@@ -45,34 +77,166 @@ def failures(
             "further queries come from the dev split and there is none; set dev_share, to 0.3 say, and start again"
         )
     first = dataclasses.replace(config, seeds=config.seeds[:1])
-    tuned = {name: arm_key(inputs, *rest) for name, rest in _tuned_on(ws, inputs, first).items()}
+    told = trainings(ws, inputs, first)
+    tuned = {name: (seed, ids, training) for name, seed, ids, training in told if name != ZERO_SHOT}
     if arm not in tuned:
         raise EvaluationError(f"the experiment has no tuned arm {arm!r}, expected one of: {', '.join(tuned) or 'none'}")
     dev = set(inputs.dev)
     only = dataclasses.replace(inputs, left_out=tuple(i for i in ws.ids(inputs.tests) if i not in dev))
     metric = main_metric({"metrics": measurable(config.evaluation, inputs.tests)})
     asked = dataclasses.replace(config.evaluation, metrics=(metric,))
-    title = f"{arm}, dev split"
-    _, judged = judge(ws, only, ws.artefact("arm", tuned[arm]), asked, title=title, progress=progress)
+    seed, ids, training = tuned[arm]
+    title = training_name(arm, seed)
+    made = tune(ws, inputs, ids, training, seed, title=title, progress=progress, orders=orders)
+    _, judged = judge(ws, only, made, asked, title=f"{arm}, dev split", progress=progress)
     values = dict(zip(judged.ids[metric], judged.per_example[metric], strict=True))
     wrong = {row for row, value in values.items() if value < 1.0}
     if is_loss(metric):
         wrong = set(sorted(values, key=lambda row: -values[row])[: (len(values) + 3) // 4])
-    return ws.rows(inputs.tests, [i for i in inputs.dev if i in wrong])
+    answers = dict(zip(judged.answer_ids, judged.answers, strict=True)) if not is_loss(metric) else {}
+    rows = ws.rows(inputs.tests, [i for i in inputs.dev if i in wrong])
+    return [Failure(row, answers.get(row.id, ""), values[row.id]) for row in rows]
 
 
-def _tuned_on(
-    ws: Workspace, inputs: Inputs, config: ExperimentConfig
-) -> dict[str, tuple[tuple[str, ...], TrainingConfig, int]]:
-    """Arm → ids, options and seed of its only training."""
-    return {arm: (ids, training, seed) for arm, seed, ids, training in trainings(ws, inputs, config) if ids}
-
-
-def queries_jsonl(queries: Sequence[Example], proposed: Sequence[Example]) -> str:
+def to_jsonl(queries: Sequence[Example], proposed: Sequence[Failure]) -> str:
     """Return the present queries and those proposed as JSON lines; `source` says which of the latter are new."""
-    lines = []
-    for example, source in [*((e, e.source) for e in queries), *((e, "dev split, answered wrong") for e in proposed)]:
-        messages = [{"role": m.role, "content": m.content} for m in example.messages]
-        row = {"messages": messages, "group": example.group, "source": source, "licence": example.licence}
-        lines.append(json.dumps({**json.loads(example.extra), **row}, ensure_ascii=False) + "\n")
-    return "".join(lines)
+    return query_sets.to_jsonl([*queries, *(_as_query(failure.row) for failure in proposed)])
+
+
+def _as_query(row: Example) -> Example:
+    return dataclasses.replace(row, source=WRONG)
+
+
+# ------------------------------------------------------------------------------------------------------ on the page
+
+
+def propose(
+    ws: Workspace,
+    inputs: Inputs,
+    config: ExperimentConfig,
+    arm: str,
+    progress: Progress | None = None,
+    orders: Orders | None = None,
+) -> str:
+    """Keep what an arm of an experiment got wrong on the dev split as an artefact, and return its key.
+
+    Raises
+    ------
+    EvaluationError
+        As `failures`.
+    """
+    made, result = experiment(ws, inputs, config, progress, orders)
+    key = _proposal_key(made, arm)
+
+    def make(part: Path) -> None:
+        told = {
+            "arm": arm,
+            "metric": main_metric(result),
+            "n_dev": result["n_dev"],
+            "queries": result["queries"],
+            "tests": result["tests"],
+            "failures": [[f.row.id, f.answer, f.value] for f in failures(ws, inputs, config, arm, progress, orders)],
+        }
+        (part / "proposal.json").write_text(json.dumps(told, ensure_ascii=False))
+
+    ws.produce("proposal", key, make, {"experiment": made, "arm": arm})
+    return key
+
+
+def proposal(ws: Workspace, experiment_key: str, arm: str) -> Proposal | None:
+    """Return what an arm of an experiment got wrong on the dev split; None if it was not looked for yet."""
+    key = _proposal_key(experiment_key, arm)
+    folder = ws.find("proposal", key)
+    if folder is None:
+        return None
+    told = json.loads((folder / "proposal.json").read_text())
+    rows = ws.rows(told["tests"], [row for row, _, _ in told["failures"]])
+    found = [Failure(row, answer, value) for row, (_, answer, value) in zip(rows, told["failures"], strict=True)]
+    return Proposal(key, arm, told["metric"], told["n_dev"], told["queries"], tuple(found))
+
+
+def _proposal_key(experiment_key: str, arm: str) -> str:
+    return content_key("proposal", version=1, experiment=experiment_key, arm=arm)
+
+
+def begin(ws: Workspace, project_id: str, proposed: Proposal, ids: Collection[str]) -> str:
+    """Give the project the next round's query set: that of the proposal's experiment, and the failures in `ids`.
+
+    Returns
+    -------
+    str
+        The new query set's key; it is linked to the one before, which is kept.
+
+    Raises
+    ------
+    DataError
+        If none is taken, or all of them are in the query set already.
+    """
+    rows = ws.examples(proposed.queries)
+    known = {row.id for row in rows}
+    taken = [_as_query(f.row) for f in proposed.failures if f.row.id in ids and f.row.id not in known]
+    if not taken:
+        raise DataError("no further query was taken, expected at least one that is not in the query set; tick some")
+    number = len(_lineage(ws, project_id, proposed.queries)) + 1
+    names = {d.key: d.name for d in ws.datasets(project_id) if d.role == "query"}
+    base = names.get(proposed.queries, "queries").partition(_ROUND)[0]
+    made = query_sets.store(ws, project_id, [*rows, *taken], f"{base}{_ROUND}{number}")
+    link = {"project": project_id, "queries": made, "parent": proposed.queries, "proposal": proposed.key}
+
+    def make(part: Path) -> None:
+        (part / "round.json").write_text(json.dumps(link | {"added": [row.id for row in taken]}))
+
+    ws.produce("round", content_key("round", **link), make, link | {"n_added": len(taken)})
+    return made
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One round: its query set, how many of its queries are new, and its newest finished experiment.
+
+    `comparable` is False where another test set, or other rows of it, judged than in the first round that was judged.
+    """
+
+    number: int
+    queries: str
+    n_queries: int
+    n_added: int
+    record: ExperimentRecord | None
+    comparable: bool
+
+
+def rounds(ws: Workspace, project_id: str) -> list[Round]:
+    """Return the rounds that led to the project's present query set, the first one first; none without queries."""
+    present = ws.dataset(project_id, "query")
+    if present is None:
+        return []
+    finished = [r for r in results.experiments(ws, project_id) if r.result]
+    told: list[Round] = []
+    first: tuple[Any, Any] | None = None
+    for number, (queries, n_added) in enumerate(_lineage(ws, project_id, present.key), 1):
+        record = next((r for r in finished if r.result and r.result["queries"] == queries), None)
+        judged = _judged_by(record.result) if record and record.result else None
+        first = first or judged
+        told.append(Round(number, queries, ws.count(queries), n_added, record, judged is not None and judged == first))
+    return told
+
+
+def _judged_by(result: dict[str, Any]) -> tuple[Any, Any]:
+    return result["tests"], tuple(result.get("left_out", ()))
+
+
+def _lineage(ws: Workspace, project_id: str, queries: str) -> list[tuple[str, int]]:
+    """Query sets from the first round to `queries`, each with how many rows it added."""
+    links = {}
+    for artefact in ws.artefacts("round"):
+        link = json.loads(artefact.config)
+        if link["project"] == project_id:
+            links[link["queries"]] = link
+
+    def back(key: str) -> Iterator[tuple[str, int]]:
+        while (link := links.pop(key, None)) is not None:
+            yield key, link["n_added"]
+            key = link["parent"]
+        yield key, 0
+
+    return list(back(queries))[::-1]

@@ -1,4 +1,4 @@
-"""What each arm took, and what a point gained over the untuned model cost: device-hours, tokens, money.
+"""What each arm took, and what a point gained over the untuned model cost: device time, tokens, money.
 
 Time is that of tuning and judging as it was measured then, whatever was found again since; of a training that was
 resumed it counts from there on.
@@ -7,6 +7,7 @@ resumed it counts from there on.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from curation.findings import arms_of, main_metric
@@ -46,11 +47,11 @@ def table(result: Mapping[str, Any]) -> pd.DataFrame:
         seeds = max(1, len(result["evaluations"].get(arm, ())))
         row = {
             "Arm": arm_label(arm),
-            "Device-hours": _amount(took),
+            "Device time": _time(took),
             "Tokens seen": f"{told.get('seen', 0) // seeds:,}",
             "Memory": f"{told['memory'] / 1e9:.2f} GB" if told.get("memory") else "",
             "Disk": f"{told['disk'] / seeds / 1e6:,.1f} MB" if told.get("disk") else "",
-            f"Device-hours a {unit}": _amount(took / gain) if gain else "no gain told",
+            f"Device time a {unit}": _time(took / gain) if gain else "no gain told",
         }
         if price:
             row |= {"Price": _amount(price * took)}
@@ -71,10 +72,18 @@ def against_full(result: Mapping[str, Any]) -> str:
         return ""
     costs = [hours(result, "selected") / selected, hours(result, "full") / full]
     return (
-        f"A {unit} of {metric_label(metric).lower()} gained cost {_amount(costs[0])} device-hours with the selection "
-        f"and {_amount(costs[1])} with the full pool, {_amount(costs[1] / costs[0])} times as much."
+        f"A {unit} of {metric_label(metric).lower()} gained took {_time(costs[0])} with the selection "
+        f"and {_time(costs[1])} with the full pool, {_amount(costs[1] / costs[0])} times as much."
     )
 
 
+def _time(hours: float) -> str:
+    """Device time in the unit that leaves few digits."""
+    for unit, of_an_hour in (("h", 1.0), ("min", 60.0)):
+        if hours * of_an_hour >= 1:
+            return f"{_amount(hours * of_an_hour)} {unit}"
+    return f"{_amount(3600 * hours)} s"
+
+
 def _amount(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 100 else f"{Decimal(f'{value:.2g}'):f}"

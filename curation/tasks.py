@@ -20,7 +20,8 @@ from curation.config import (
     SelectionConfig,
     WarmupConfig,
 )
-from curation.errors import ConfigError, JobError, WorkspaceError
+from curation.design import Inputs
+from curation.errors import ConfigError, EvaluationError, JobError, WorkspaceError
 from curation.progress import Progress
 from curation.workspace import Workspace
 
@@ -41,7 +42,8 @@ def start(ws: Workspace, project_id: str, kind: str, config: dict[str, Any], tit
         the project's settings. ``estimate``: as ``represent``, whose cost it foretells. ``experiment``:
         ``experiment`` (ExperimentConfig), optionally ``selection`` (SelectionConfig, or ``{"saved": key}``) and
         ``name``. ``forecast``: as ``experiment``, whose cost it foretells. ``quantiles``: ``experiment``, for the
-        representation that is shown. ``score``: ``scorer``, by which the pool's rows are scored.
+        representation that is shown. ``score``: ``scorer``, by which the pool's rows are scored. ``proposal``: ``of``,
+        an experiment's job, and ``arm``, whose failures on the dev split are looked for.
 
     Raises
     ------
@@ -143,6 +145,16 @@ def _settle_quantiles(ws: Workspace, project_id: str, config: dict[str, Any]) ->
     }
 
 
+def _settle_proposal(ws: Workspace, project_id: str, config: dict[str, Any]) -> dict[str, Any]:
+    found = jobs.job(ws, str(config["of"]))
+    settled: dict[str, Any] = json.loads(found.config)
+    if (found.kind, found.project_id) != ("experiment", project_id):
+        raise JobError(f"job {found.id} is no experiment of this project; choose one of its experiments")
+    if not settled["experiment"]["dev_share"]:
+        raise EvaluationError("the experiment has no dev split to look for failures in; set dev_share and start again")
+    return {**settled, "of": found.id, "arm": str(config["arm"])}
+
+
 _SETTLED: dict[str, Callable[[Workspace, str, dict[str, Any]], dict[str, Any]]] = {
     "load": _settle_load,
     "check": _settle_check,
@@ -152,6 +164,7 @@ _SETTLED: dict[str, Callable[[Workspace, str, dict[str, Any]], dict[str, Any]]] 
     "experiment": _settle_experiment,
     "forecast": _settle_experiment,
     "quantiles": _settle_quantiles,
+    "proposal": _settle_proposal,
 }
 
 
@@ -215,18 +228,23 @@ def _score(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[st
     return {}
 
 
-def _experiment(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    from curation.experiments import experiment
-    from curation.orders import Orders
-
+def _compared(ws: Workspace, config: dict[str, Any]) -> tuple[Inputs, ExperimentConfig]:
+    """What an experiment's job compares on, and how."""
     saved = comparison.open_artefact(ws, config["selection"])
     design, model = ExperimentConfig.from_dict(config["experiment"]), ModelConfig.from_dict(config["model"])
     inputs = pipeline.experiment_inputs(
         ws, saved.represented, saved.ids, model, config["tests"], design, saved.selection
     )
+    return inputs, design
+
+
+def _experiment(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from curation.experiments import experiment
+    from curation.orders import Orders
+
+    inputs, design = _compared(ws, config)
     here = jobs.folder(ws, config["job"])
-    trainings = arms.course_of(design, inputs)
-    (here / "course.json").write_text(json.dumps(trainings))
+    (here / "course.json").write_text(json.dumps(arms.course_of(design, inputs)))
     key, _ = experiment(ws, inputs, design, progress, Orders(here))
     return {"experiment": key}
 
@@ -234,12 +252,15 @@ def _experiment(ws: Workspace, config: dict[str, Any], progress: Progress) -> di
 def _forecast(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from curation import forecast
 
-    saved = comparison.open_artefact(ws, config["selection"])
-    design, model = ExperimentConfig.from_dict(config["experiment"]), ModelConfig.from_dict(config["model"])
-    inputs = pipeline.experiment_inputs(
-        ws, saved.represented, saved.ids, model, config["tests"], design, saved.selection
-    )
-    return forecast.estimate(ws, inputs, design, progress).to_dict()
+    return forecast.estimate(ws, *_compared(ws, config), progress).to_dict()
+
+
+def _proposal(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from curation import rounds
+    from curation.orders import Orders
+
+    orders = Orders(jobs.folder(ws, config["of"]))
+    return {"proposal": rounds.propose(ws, *_compared(ws, config), config["arm"], progress, orders)}
 
 
 def _quantiles(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -266,5 +287,6 @@ TASKS: dict[str, Callable[[Workspace, dict[str, Any], Progress], dict[str, Any]]
     "experiment": _experiment,
     "forecast": _forecast,
     "quantiles": _quantiles,
+    "proposal": _proposal,
     "run": _run,
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from curation import comparison, export
+from curation import comparison, export, report
 from pages import _link
 from pages import _shell as ui
 
@@ -39,7 +39,7 @@ def draw(view: View | None) -> None:
                 st.rerun()
     st.download_button(
         "Export",
-        data=lambda: export.archive(ws, export.bundle(ws, project, view)),
+        data=lambda: export.archive(ws, report.of_project(ws, project, view)),
         file_name=f"winnow-{project}.zip",
         mime="application/zip",
         icon=":material/download:",

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from curation import comparison, export, report, results, workbench
+from pages import _round
 from pages import _shell as ui
 
 HEIGHT = 900
@@ -16,29 +17,39 @@ def main() -> None:
     """Draw the page."""
     ws, pid = ui.workspace(), ui.project_id()
     ui.page("Report", "One card that says what was chosen, from what, how, and with what effect.")
-    if not workbench.represented(ws, pid):
+    if not workbench.represented(ws, pid) and not any(r.result for r in results.experiments(ws, pid)):
         ui.empty("There is nothing to report yet: compute a representation and select first.", "Represent", "represent")
         return
     chosen, record = _choose(ws, pid)
+    if chosen is None:
+        ui.empty("Compute a representation of the present data to report on its selection.", "Represent", "represent")
+        return
     if record is None:
         st.info(
             "Nothing was tuned on this selection, so the card can't say what it is worth. Tune it on the Train page.",
             icon=":material/info:",
         )
     with st.spinner("Writing the card …"):
-        page = _card(ws, pid, chosen, record)
-    _downloads(ws, pid, chosen, record, page)
-    st.subheader("Preview", anchor=False)
-    with st.container(border=True, key="card"):
-        st.iframe(page, height=HEIGHT)
+        records = report.of_project(ws, pid, chosen, record)
+        page = report.html(records)
+    _downloads(ws, records, page)
+    card, further = st.tabs(["Preview", "Next round"], key="part", bind="query-params", on_change="rerun")
+    if card.open:
+        with card, st.container(border=True, key="card"):
+            st.iframe(page, height=HEIGHT)
+    if further.open:
+        with further, ui.guard():
+            _round.draw(ws, pid, chosen, record)
 
 
-def _choose(ws: ui.Workspace, pid: str) -> tuple[comparison.Saved, results.ExperimentRecord | None]:
-    """What the card is of: an experiment with the selection it tuned on, or a selection alone."""
+def _choose(ws: ui.Workspace, pid: str) -> tuple[comparison.Saved | None, results.ExperimentRecord | None]:
+    """What the card is of: an experiment with the selection it tuned on, or a selection alone, if there is one."""
     experiments = {f"experiment-{r.experiment.id}": r for r in results.experiments(ws, pid) if r.result}
     saved = {f"saved-{s.subset}": s for s in ws.selections(pid)}
     names = {k: f"Experiment: {r.name}" for k, r in experiments.items()}
-    names |= {"present": "Selection as it stands on the Curate page"}
+    represented = bool(workbench.represented(ws, pid))  # not yet where a new round has just begun
+    if represented:
+        names |= {"present": "Selection as it stands on the Curate page"}
     names |= {k: f"Saved selection: {s.name} v{s.version}" for k, s in saved.items()}
     key = st.selectbox(
         "Report on",
@@ -54,33 +65,27 @@ def _choose(ws: ui.Workspace, pid: str) -> tuple[comparison.Saved, results.Exper
         if tuned := report.tuned_on(ws, pid, experiments[key]):
             return tuned, experiments[key]
         st.warning(
-            "The picks that this experiment tuned on are neither saved nor the present ones. The card is of the "
-            "present selection, without a result.",
+            "The picks that this experiment tuned on are neither saved nor the present ones, so there is no card of "
+            "it. What follows is about the present selection, without a result.",
             icon=":material/warning:",
         )
-    return comparison.as_saved(ws, workbench.view(ws, pid)), None
+    return (comparison.as_saved(ws, workbench.view(ws, pid)) if represented else None), None
 
 
-def _card(ws: ui.Workspace, pid: str, chosen: comparison.Saved, record: results.ExperimentRecord | None) -> str:
-    return report.html(ws, pid, chosen, record)
-
-
-def _downloads(
-    ws: ui.Workspace, pid: str, chosen: comparison.Saved, record: results.ExperimentRecord | None, page: str
-) -> None:
+def _downloads(ws: ui.Workspace, records: report.Records, page: str) -> None:
     """Everything to take away; files are made when asked for."""
-    bundle = export.bundle(ws, pid, chosen)
 
     def part(name: str) -> Any:
-        return lambda: export.contents(ws, bundle)[name]
+        return lambda: export.contents(ws, records)[name]
 
     files = (
         ("Card, HTML", "selection-card.html", "text/html", lambda: page),
-        ("Card, Markdown", "selection-card.md", "text/markdown", lambda: report.markdown(ws, pid, chosen, record)),
+        ("Card, Markdown", "selection-card.md", "text/markdown", lambda: report.markdown(records)),
+        ("Data set card", "README.md", "text/markdown", part("README.md")),
         ("Subset, JSONL", "subset.jsonl", "application/jsonl", part("subset.jsonl")),
         ("Subset, Parquet", "subset.parquet", "application/octet-stream", part("subset.parquet")),
         ("Config to replay", "run.json", "application/json", part("run.json")),
-        ("All of it, zip", "selection.zip", "application/zip", lambda: export.archive(ws, bundle)),
+        ("All of it, zip", "selection.zip", "application/zip", lambda: export.archive(ws, records)),
     )
     with st.container(horizontal=True, key="downloads"):
         for label, name, kind, make in files:

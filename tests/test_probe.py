@@ -12,7 +12,6 @@ from curation import pipeline, probe
 from curation.config import (
     DatasetConfig,
     FirstStageConfig,
-    Mapping,
     ModelConfig,
     RepresentationConfig,
     TrainingConfig,
@@ -137,7 +136,3 @@ def test_a_query_is_added_and_the_set_before_is_kept(workspace: Workspace, tmp_p
 def test_without_a_query_set_nothing_is_added(workspace: Workspace) -> None:
     with pytest.raises(WorkspaceError, match="has no query set yet"):
         add(workspace, workspace.create_project("Bare").id, typed("a", "b"))
-
-
-def test_the_mapping_of_a_typed_set_names_its_columns() -> None:
-    Mapping.from_dict({"schema": "messages", "messages": "messages", **probe._TAGS})

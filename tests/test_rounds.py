@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from curation import pipeline
+from curation import figures_results, pipeline, rounds, tasks
 from curation.config import DatasetConfig, EvaluationConfig, RunConfig
-from curation.errors import ConfigError, EvaluationError
+from curation.errors import ConfigError, DataError, EvaluationError, JobError
 from curation.held_out import dev_split
+from curation.tables import Job
 from curation.workspace import Workspace
 from tests.scripted import Script, design, make_run
 
@@ -60,3 +61,87 @@ def test_without_a_dev_split_or_an_experiment_it_is_refused(
     with pytest.raises(ConfigError, match="come from a tuned model; give `model` and `experiment`"):
         pipeline.next_queries(workspace, dataclasses.replace(run, experiment=None))
     assert len(script.tuned) == 2  # random draws the same rows with a dev split and without
+
+
+def judged(ws: Workspace, pid: str, asked: RunConfig) -> tuple[str, rounds.Proposal]:
+    """Run an experiment in a project and look for its selection's failures."""
+    made = pipeline.run(ws, asked, project_id=pid)
+    ws.add_experiment(pid, "Try", key=made["experiment"])
+    shown = pipeline.read_represented(ws.artefact("representation", made["representation"]))
+    assert asked.model is not None and asked.experiment is not None
+    ids = tuple(made["subset"]["id"])
+    inputs = pipeline.experiment_inputs(ws, shown, ids, asked.model, made["tests"], asked.experiment, asked.selection)
+    key = rounds.propose(ws, inputs, asked.experiment, "selected")
+    assert rounds.propose(ws, inputs, asked.experiment, "selected") == key
+    found = rounds.proposal(ws, made["experiment"], "selected")
+    assert found is not None and found.key == key
+    return made["experiment"], found
+
+
+def test_rounds_are_linked_and_their_results_stand_side_by_side(
+    workspace: Workspace, run: RunConfig, script: Script
+) -> None:
+    script.word = "answer 1"
+    pid = workspace.create_project("Sums").id
+    assert rounds.rounds(workspace, pid) == []
+    experiment, found = judged(workspace, pid, run)
+    assert rounds.proposal(workspace, experiment, "random") is None
+    assert found.metric == "exact_match" and 0 < len(found.failures) < found.n_dev
+    assert {f.answer for f in found.failures} == {"words"} and {f.value for f in found.failures} == {0.0}
+    (first,) = rounds.rounds(workspace, pid)
+    assert (first.number, first.n_queries, first.n_added, first.comparable) == (1, 1, 0, True)
+    taken = [f.row.id for f in found.failures[:2]]
+    with pytest.raises(DataError, match="no further query was taken, expected at least one"):
+        rounds.begin(workspace, pid, found, [])
+    made = rounds.begin(workspace, pid, found, taken)
+    assert rounds.begin(workspace, pid, found, taken) == made
+    active = workspace.dataset(pid, "query")
+    assert active is not None and (active.key, active.name, active.n_rows) == (made, "queries.jsonl, round 2", 3)
+    assert [e.source for e in workspace.examples(made)][1:] == [rounds.WRONG] * 2
+    assert [(r.number, r.n_added, r.record is None) for r in rounds.rounds(workspace, pid)] == [
+        (1, 0, False),
+        (2, 2, True),
+    ]
+    config = DatasetConfig.from_dict(json.loads(active.config))
+    _, again = judged(workspace, pid, dataclasses.replace(run, queries=config))
+    rounds.begin(workspace, pid, again, [again.failures[-1].row.id])
+    told = rounds.rounds(workspace, pid)
+    assert [(r.number, r.n_queries, r.comparable) for r in told] == [(1, 1, True), (2, 3, True), (3, 4, False)]
+    drawn = figures_results.rounds(told, "exact_match")
+    assert [t.name for t in drawn.data] == ["Random", "Selected"]
+    for trace, arm in zip(drawn.data, ("random", "selected"), strict=True):
+        means = [
+            r.record.result["arms"][arm]["metrics"]["exact_match"] for r in told[:2] if r.record and r.record.result
+        ]
+        assert list(trace.y) == pytest.approx([100 * m["mean"] for m in means])
+        tops = [y + up for y, up in zip(trace.y, trace.error_y.array, strict=True)]
+        assert tops == pytest.approx([100 * m["high"] for m in means])
+        assert list(trace.x) == ["Round 1<br>1 query", "Round 2<br>3 queries"]
+    assert rounds.rounds(workspace, workspace.create_project("Other").id) == []
+
+
+def test_a_round_that_other_rows_judged_is_not_comparable(workspace: Workspace, run: RunConfig, script: Script) -> None:
+    script.word = "answer 1"
+    pid = workspace.create_project("Sums").id
+    _, found = judged(workspace, pid, run)
+    rounds.begin(workspace, pid, found, [found.failures[0].row.id])
+    active = workspace.dataset(pid, "query")
+    assert active is not None
+    second = dataclasses.replace(run, queries=DatasetConfig.from_dict(json.loads(active.config)))
+    judged(workspace, pid, design(second, dev_share=0.3))
+    told = rounds.rounds(workspace, pid)
+    assert [(r.record is not None, r.comparable) for r in told] == [(True, True), (True, False)]
+
+
+def test_a_job_looks_for_failures_of_an_experiment_that_has_a_dev_split(workspace: Workspace) -> None:
+    pid = workspace.create_project("Sums").id
+    with workspace.write() as session:
+        for kind, share in (("experiment", 0.0), ("represent", 0.3)):
+            config = json.dumps({"experiment": {"dev_share": share}})
+            session.add(Job(id=kind, kind=kind, title=kind, project_id=pid, state="succeeded", config=config))
+    with pytest.raises(EvaluationError, match="no dev split to look for failures in; set dev_share and start again"):
+        tasks.start(workspace, pid, "proposal", {"of": "experiment", "arm": "selected"})
+    with pytest.raises(JobError, match="job represent is no experiment of this project; choose one of its"):
+        tasks.start(workspace, pid, "proposal", {"of": "represent", "arm": "selected"})
+    with pytest.raises(JobError, match="is no experiment of this project"):
+        tasks.start(workspace, workspace.create_project("Other").id, "proposal", {"of": "experiment", "arm": "x"})

@@ -23,25 +23,27 @@ def test_an_arm_is_told_for_one_seed_and_for_a_point(result: dict[str, Any]) -> 
     table = spending.table(result).set_index("Arm")
     row = table.loc["Selected"]
     points = 100 * result["differences"]["selected"]["exact_match"]["versus_zero_shot"]["mean"]
-    assert row["Device-hours"] == "1" and row["Tokens seen"] == "1,000"
+    assert row["Device time"] == "1 h" and row["Tokens seen"] == "1,000"
     assert row["Memory"] == "2.00 GB" and row["Disk"] == "1.0 MB"
-    assert row["Device-hours a point"] == f"{1 / points:.2g}"
-    assert table.loc["Zero-shot", "Device-hours a point"] == "no gain told" and "Price" not in table
+    assert row["Device time a point"] == f"{60 / points:.2g} min"
+    assert table.loc["Zero-shot", "Device time a point"] == "no gain told" and "Price" not in table
     priced = spending.table({**result, "config": {**result["config"], "price_per_hour": 2.5}}).set_index("Arm")
     assert priced.loc["Selected", "Price"] == "2.5"
+    cheap = spending.table({**result, "config": {**result["config"], "price_per_hour": 0.001}}).set_index("Arm")
+    assert cheap.loc["Selected", "Price a point"] == "0.000018"
     assert priced.loc["Selected", "Price a point"] == f"{2.5 / points:.2g}"
 
 
 def test_a_gain_that_is_not_told_has_no_price(result: dict[str, Any]) -> None:
     result["differences"]["selected"]["exact_match"]["versus_zero_shot"]["better"] = None
     assert spending.gained(result, "selected") is None and spending.against_full(result) == ""
-    assert spending.table(result).set_index("Arm").loc["Selected", "Device-hours a point"] == "no gain told"
+    assert spending.table(result).set_index("Arm").loc["Selected", "Device time a point"] == "no gain told"
 
 
 def test_the_selection_is_held_against_the_full_pool(result: dict[str, Any]) -> None:
     gains = {a: 100 * result["differences"][a]["exact_match"]["versus_zero_shot"]["mean"] for a in ("selected", "full")}
     times = 10 * gains["selected"] / gains["full"]
     told = spending.against_full(result)
-    assert told.startswith("A point of exact match gained cost") and f"{times:.2g} times as much" in told
+    assert told.startswith("A point of exact match gained took") and f"{times:.2g} times as much" in told
     del result["arms"]["full"]
     assert spending.against_full(result) == ""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation import comparison, export, jobs, pipeline, tasks, workbench
+from curation import comparison, export, jobs, pipeline, report, tasks, workbench
 from curation.config import BudgetConfig, DatasetConfig, RepresentationConfig, RunConfig, SelectionConfig
 from curation.config_files import read_config
 from curation.errors import ConfigError, DataError, JobError, SelectionError, WorkspaceError
@@ -205,22 +205,22 @@ def test_an_export_replays_to_the_same_bytes(workspace: Workspace, project: str,
     view = workbench.view(workspace, project)
     workspace.override(project, "pin", view.pool_ids[5], author="Ada")
     workspace.override(project, "note", view.pool_ids[5], text="the one")
-    bundle = export.bundle(workspace, project, workbench.view(workspace, project))
-    folder = export.write(workspace, bundle, tmp_path / "out")
+    records = report.of_project(workspace, project, workbench.view(workspace, project))
+    folder = export.write(workspace, records, tmp_path / "out")
     lines = [json.loads(line) for line in (folder / "subset.jsonl").read_text().splitlines()]
     assert len(lines) == 6 and lines[0]["winnow"]["override"] == "pinned" and lines[0]["winnow"]["note"] == "the one"
     assert len((folder / "overrides.jsonl").read_text().splitlines()) == 2
     other = Workspace(tmp_path / "other")
     config: RunConfig = read_config(folder / "run.json")
     made = pipeline.run(other, pipeline.settle(config))
-    again = export.contents(other, export.Bundle(made["pool"], made["subset"], config))
+    again = export.contents(other, report.of_run(other, made, config, "again"))
     for name in ("subset.jsonl", "subset.parquet", "run.json", "manifest.json"):
         assert again[name] == (folder / name).read_bytes(), name
-    with zipfile.ZipFile(io.BytesIO(export.archive(workspace, bundle))) as archive:
+    with zipfile.ZipFile(io.BytesIO(export.archive(workspace, records))) as archive:
         assert archive.read("subset.jsonl") == (folder / "subset.jsonl").read_bytes()
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkspaceError, match="expected a folder"):
-        export.write(workspace, bundle, tmp_path / "file")
+        export.write(workspace, records, tmp_path / "file")
 
 
 def test_decisions_cross_to_another_persons_workspace(workspace: Workspace, project: str) -> None:

@@ -99,9 +99,10 @@ def _target(ws: Workspace, folder: Path, target: str, seeds: int, out: Path, pro
     started = time.monotonic()
     settled = pipeline.settle(config(folder, target, seeds))
     made = pipeline.run(ws, settled, progress)
-    export.write(ws, export.Bundle(made["pool"], made["subset"], settled), out)
+    records = report.of_run(ws, made, settled, f"Demo: {target}")
+    export.write(ws, records, out)
     card = out / "report.html"
-    card.write_text(report.of_run(ws, made, settled, f"Demo: {target}"), "utf-8")
+    card.write_text(report.html(records), "utf-8")
     seconds = time.monotonic() - started
     told = {
         arm: {

@@ -15,9 +15,10 @@ from tests.benchmarks import frame
 SECTIONS = {  # name: module of this folder
     "coverage": "experiments_statistics",
     "sandbox": "experiments_sandbox",
+    "kills": "experiments_kills",
     "truth": "experiments_truth",
     "check": "experiments_truth",
 }
 
 if __name__ == "__main__":
-    frame.main("experiments", __doc__, SECTIONS, usual=("coverage", "sandbox"), quick=tuple(SECTIONS))
+    frame.main("experiments", __doc__, SECTIONS, usual=("coverage", "sandbox", "kills"), quick=tuple(SECTIONS))

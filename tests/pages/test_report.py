@@ -6,7 +6,6 @@ import json
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -79,11 +78,12 @@ def test_every_download_is_what_it_says(
     rows = [json.loads(line) for line in downloads["subset.jsonl"]().splitlines()]
     assert [r["id"] for r in rows] == list(comparison.as_saved(workspace, workbench.view(workspace, sums)).ids)
     assert downloads["subset.parquet"]()[:4] == b"PAR1"
+    assert downloads["README.md"]().startswith(b'---\npretty_name: "Sums: Try 1"')
     assert json.loads(downloads["run.json"]())["selection"]["budget"]["examples"] == 12
     archive = zipfile.ZipFile(BytesIO(downloads["selection.zip"]()))
     names = archive.namelist()
     assert json.loads(archive.read("manifest.json"))["model"]["sha256"] is None  # it is not on this machine
-    assert {"subset.jsonl", "subset.parquet", "run.json", "manifest.json"} <= set(names)
+    assert {"subset.jsonl", "subset.parquet", "run.json", "manifest.json", "README.md"} <= set(names)
 
 
 def test_a_result_is_never_shown_beside_other_picks(
@@ -113,13 +113,13 @@ def test_a_saved_selection_can_be_reported_on(opened: Open, workspace: Workspace
     assert "<h1>Sums: Mine v1</h1>" in card_of(app)
 
 
-def test_the_card_of_a_project_names_who_decided(workspace: Workspace, sums: str, tmp_path: Path) -> None:
+def test_the_card_of_a_project_names_who_decided(workspace: Workspace, sums: str) -> None:
     view = workbench.view(workspace, sums)
     workspace.override(sums, "pin", view.pool_ids[3], author="Ada")
     workspace.override(sums, "note", view.pool_ids[3], text="**keep**", author="Ada")
-    text = report.markdown(workspace, sums, workbench.view(workspace, sums))
+    records = report.of_project(workspace, sums, workbench.view(workspace, sums))
+    text = report.markdown(records)
     assert "1 pinned, 0 banned, 1 noted." in text
     assert "| pinned | \\*\\*keep\\*\\* | Ada |" in text
-    page = report.html(workspace, sums, workbench.view(workspace, sums))
-    (tmp_path / "card.html").write_text(page)
-    assert page == report.html(workspace, sums, workbench.view(workspace, sums))
+    again = report.of_project(workspace, sums, workbench.view(workspace, sums))
+    assert report.html(records) == report.html(again)
