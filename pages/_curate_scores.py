@@ -30,17 +30,8 @@ def found(scorer: str) -> Any:
                 _jobs.follow(ws, job)
             if job is None or job.state not in jobs.ACTIVE:
                 st.caption(SCORERS[scorer])
-                st.button(
-                    f"Find each row's {scorer}",
-                    type="primary",
-                    icon=":material/play_arrow:",
-                    on_click=_start,
-                    args=(scorer,),
-                    key=ui.key("find-scores"),
-                )
+                label = f"Find each row's {scorer}"
+                if st.button(label, type="primary", icon=":material/play_arrow:", key=ui.key("find-scores")):
+                    tasks.start(ws, project, "score", asked, f"{scorer.capitalize()} of the pool")
+                    st.rerun()
     return None
-
-
-def _start(scorer: str) -> None:
-    with ui.acting():
-        tasks.start(ui.workspace(), ui.project_id(), "score", {"scorer": scorer}, f"{scorer.capitalize()} of the pool")

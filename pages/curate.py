@@ -137,7 +137,7 @@ def _above_map() -> None:
             on_change=lambda: _link.write(colour=_link.value("colour")),
             label_visibility="collapsed",
         )
-        st.caption("Using the map", help=HOW, width="content")
+        st.caption("Help", help=HOW, width="content")
 
 
 def _read(view: View, inside: list[str] | None, kind: str, number: int) -> None:
