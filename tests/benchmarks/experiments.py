@@ -16,9 +16,15 @@ SECTIONS = {  # name: module of this folder
     "coverage": "experiments_statistics",
     "sandbox": "experiments_sandbox",
     "kills": "experiments_kills",
+    "training": "experiments_speed",
+    "generation": "experiments_speed",
+    "losses": "experiments_speed",
+    "demo": "experiments_speed",
     "truth": "experiments_truth",
     "check": "experiments_truth",
 }
 
 if __name__ == "__main__":
-    frame.main("experiments", __doc__, SECTIONS, usual=("coverage", "sandbox", "kills"), quick=tuple(SECTIONS))
+    hours = ("truth", "check")
+    usual = tuple(name for name in SECTIONS if name not in hours)
+    frame.main("experiments", __doc__, SECTIONS, usual=usual, quick=tuple(SECTIONS))
