@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -265,6 +266,31 @@ def export(
     _finish(as_json, {"export": str(folder), "n_selected": len(records.subset)}, folder)
 
 
+@app.command()
+def merge(
+    experiment: Annotated[str, typer.Argument(help="Key of an experiment's result, as `winnow run --json` tells it.")],
+    arm: Annotated[str, typer.Argument(help="Which arm.")] = "selected",
+    seed: Annotated[int, typer.Option(help="Which of its trainings.")] = 0,
+    out: OutOption = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Merge a tuned arm's adapter into its base model: one model in the standard format."""
+    from curation import merging
+    from curation.config import ModelConfig
+
+    ws = _open(workspace)
+    result = json.loads((ws.artefact("experiment", experiment) / "result.json").read_text("utf-8"))
+    tuned = {(name, int(n)): key for name, seeds in result.get("tuned", {}).items() for n, key in seeds.items()}
+    if (arm, seed) not in tuned:
+        known = ", ".join(f"{name} with seed {n}" for name, n in tuned) or "none"
+        raise WorkspaceError(f"experiment {experiment} has no model {arm!r} with seed {seed}; it has: {known}")
+    folder = merging.merge(ws, tuned[arm, seed], ModelConfig.from_dict(result["model"]), Lines())
+    if out is not None:
+        shutil.copytree(folder, out, dirs_exist_ok=True)
+    _finish(as_json, {"model": str(out or folder)}, out or folder)
+
+
 @jobs_app.callback()
 def list_jobs(context: typer.Context, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """List the jobs: running, then queued in their order, then ended ones."""
@@ -293,11 +319,38 @@ def cancel(context: typer.Context, job: str) -> None:
 
 
 @jobs_app.command()
+def pause(context: typer.Context, job: str) -> None:
+    """End a job and all its processes until it is resumed."""
+    from curation import jobs
+
+    print(jobs.cancel(context.obj, job, pause=True).state)
+
+
+@jobs_app.command()
 def resume(context: typer.Context, job: str) -> None:
-    """Queue a failed or cancelled job again; it goes on from what it had finished."""
+    """Queue a failed, paused or cancelled job again; it goes on from what it had finished."""
     from curation import jobs
 
     print(jobs.resume(context.obj, job).state)
+
+
+@jobs_app.command()
+def order(
+    context: typer.Context,
+    job: str,
+    what: Annotated[str, typer.Argument(help="leave or take an arm, or stop a training.")],
+    of: Annotated[str, typer.Argument(help='An arm, as "random"; to stop, a training, as "random, seed 0".')],
+) -> None:
+    """Have an experiment leave an arm out, take it in again, or stop a training and keep what it has learned."""
+    from curation import jobs
+    from curation.orders import Orders
+
+    jobs.job(context.obj, job)
+    orders = Orders(jobs.folder(context.obj, job))
+    known = {"leave": orders.leave, "take": orders.take, "stop": orders.stop}
+    if what not in known:
+        raise ConfigError(f"an experiment can't be ordered to {what!r}, expected one of: {', '.join(known)}")
+    known[what](of)
 
 
 @jobs_app.command()

@@ -314,6 +314,12 @@ class ExperimentConfig(Options):
         0.0, "Share of the test rows set aside to judge epochs on, in place of the queries.", low=0.0, high=0.9
     )
     exclude_overlap: bool = option(False, "Judge on no test row whose prompt stands in the query set or the pool.")
+    trackers: tuple[str, ...] = option(
+        (),
+        "Services that are told of every training, by their own login and if they are installed; TensorBoard files are "
+        "always written.",
+        choices=("wandb", "mlflow"),
+    )
     price_per_hour: float = option(0.0, "Price of an hour of this machine, in your currency.", low=0.0)
     quantiles: QuantileConfig | None = option(None, "Check whether nearness predicts loss and metrics here.")
 

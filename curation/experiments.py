@@ -22,7 +22,7 @@ from curation.errors import EvaluationError, SelectionError, TrainingError
 from curation.held_out import hold_out
 from curation.orders import ArmLeftOutError, Orders, training_name
 from curation.progress import Progress, Silent
-from curation.tuning import Obedient, arm_key, tune
+from curation.tuning import Obedient, arm_key, require_trackers, tune
 from curation.workspace import Workspace, content_key
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ZERO_SHOT", "Inputs", "arm_ids", "arm_key", "experiment", "judge", "tune"]
 
 VERSION = 2
+_ASIDE = ("price_per_hour", "quantiles", "trackers")  # options that change nothing of the result
 
 
 def experiment(
@@ -60,9 +61,9 @@ def experiment(
         ``arms`` (name → number of examples, tokens, what it took, metrics with mean, low, high and the value of each
         seed), ``differences`` (arm → metric → against the random arm of its size and zero-shot, corrected for the
         number of arms), ``knees`` (see `curation.budgets`), ``curves`` (arm → points of the loss curves),
-        ``evaluations`` (arm → seed → key), ``failed`` (arm → seed → why), ``stopped`` (arm → seed → steps taken and
-        planned), ``left_out_arms``, ``unanswered`` (arm → empty and all answers), ``overlap`` (see `held_out`),
-        ``n_test``, ``n_query``, ``n_dev``, ``config``.
+        ``evaluations`` and ``tuned`` (arm → seed → key), ``failed`` (arm → seed → why), ``stopped`` (arm → seed →
+        steps taken and planned), ``left_out_arms``, ``unanswered`` (arm → empty and all answers), ``overlap`` (see
+        `held_out`), ``n_test``, ``n_query``, ``n_dev``, ``config``.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def experiment(
             version=VERSION,
             weights=weights,
             model=model,
-            config={k: v for k, v in config.to_dict().items() if k not in ("price_per_hour", "quantiles")},
+            config={k: v for k, v in config.to_dict().items() if k not in _ASIDE},
             **{k: v for k, v in dataclasses.asdict(inputs).items() if k != "model"},
             **{name: value for name, value in disturbed.items() if value},
         )
@@ -98,6 +99,7 @@ def experiment(
     if (folder := ws.find("experiment", key)) is not None:
         return key, json.loads((folder / "result.json").read_text())
     check(ws, inputs, asked)
+    require_trackers(config.trackers)
     tried = _run(ws, inputs, config, asked, progress, orders)
     key = key_of(stops={training_name(*of): steps for of, (steps, _) in tried.stopped.items()}, left=tried.left)
     n_tests = ws.count(inputs.tests) if inputs.tests else 0
@@ -107,6 +109,7 @@ def experiment(
         "knees": knees(tried.judged, len(inputs.selected)),
         "curves": tried.curves,
         "evaluations": tried.evaluations,
+        "tuned": tried.tuned,
         "failed": tried.failed,
         "stopped": _by_arm(tried.stopped),
         "left_out_arms": list(tried.left),
@@ -136,6 +139,7 @@ class _Tried:
     arms: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     judged: dict[str, list[Evaluation]] = dataclasses.field(default_factory=dict)
     evaluations: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    tuned: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
     curves: dict[str, list[dict[str, float]]] = dataclasses.field(default_factory=dict)
     failed: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
     stopped: dict[tuple[str, int], list[int]] = dataclasses.field(default_factory=dict)
@@ -144,7 +148,7 @@ class _Tried:
     def leave(self, arms: tuple[str, ...]) -> None:
         """Drop the arms that were left out, tuned in part or not."""
         self.left = arms
-        for told in (self.arms, self.judged, self.evaluations, self.curves, self.failed):
+        for told in (self.arms, self.judged, self.evaluations, self.tuned, self.curves, self.failed):
             for arm in arms:
                 told.pop(arm, None)
         self.stopped = {of: steps for of, steps in self.stopped.items() if of[0] not in arms}
@@ -179,7 +183,7 @@ def _run(
         if place is None:
             break
         try:
-            error = _one(ws, inputs, waiting[place], asked, progress, orders, tried) or error
+            error = _one(ws, inputs, waiting[place], config, asked, progress, orders, tried) or error
             waiting.pop(place)
         except ArmLeftOutError as told:
             progress.log(f"the arm {told} is left out; the others go on")
@@ -194,7 +198,8 @@ def _run(
 def _one(
     ws: Workspace,
     inputs: Inputs,
-    asked_of: tuple[str, int, tuple[str, ...], TrainingConfig],
+    of: tuple[str, int, tuple[str, ...], TrainingConfig],
+    config: ExperimentConfig,
     asked: EvaluationConfig,
     progress: Progress,
     orders: Orders,
@@ -203,19 +208,20 @@ def _one(
     """Tune and judge one arm with one seed; return why that could not be done, if its training diverged."""
     from curation.training import DivergedError
 
-    arm, seed, ids, training = asked_of
+    arm, seed, ids, training = of
+    watching: dict[str, Any] = {"progress": progress, "orders": orders, "title": training_name(arm, seed)}
     told = tried.arms.setdefault(arm, {"n_examples": 0, "tokens": 0, "seen": 0, "seconds": 0.0})
-    adapter, title = None, training_name(arm, seed)
-    curve: list[dict[str, Any]] = []
+    adapter = None
     if arm != ZERO_SHOT:
         try:
-            adapter = tune(ws, inputs, ids, training, seed, title=title, progress=progress, orders=orders)
+            adapter = tune(ws, inputs, ids, training, seed, trackers=config.trackers, **watching)
         except DivergedError as failed:
-            progress.log(f"{title}: {failed}")
+            progress.log(f"{watching['title']}: {failed}")
             tried.failed.setdefault(arm, {})[str(seed)] = str(failed)
             return failed
-    key, evaluation = judge(ws, inputs, adapter, asked, title=title, progress=progress, orders=orders)
+    key, evaluation = judge(ws, inputs, adapter, asked, **watching)
     if adapter is not None:
+        tried.tuned.setdefault(arm, {})[str(seed)] = adapter.name
         curve, planned = _measure(told, adapter, len(ids), seed)
         tried.curves.setdefault(arm, []).extend(curve)
         if planned is not None:

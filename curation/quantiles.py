@@ -29,6 +29,7 @@ from curation.held_out import hold_out
 from curation.orders import training_name
 from curation.progress import Progress, Silent
 from curation.selecting import select
+from curation.tuning import require_trackers
 from curation.workspace import Workspace, content_key
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def check(
     if (folder := ws.find("quantiles", key)) is not None:
         return key, json.loads((folder / "check.json").read_text())
     check_metrics(ws, inputs, judging)
+    require_trackers(config.trackers)
     parts: dict[str, dict[str, Any]] = {}
     judged: dict[str, list[Evaluation]] = {}
     for number, (ids, distance) in enumerate(parts_of(ws, represented, asked, len(candidates)), 1):
@@ -113,7 +115,9 @@ def check(
         for seed in asked.seeds:
             title = training_name(name, seed)
             try:
-                adapter = tune(ws, inputs, ids, config.training, seed, title=title, progress=progress)
+                adapter = tune(
+                    ws, inputs, ids, config.training, seed, title=title, progress=progress, trackers=config.trackers
+                )
             except DivergedError as failed:  # the others still tell
                 progress.log(f"{title}: {failed}")
                 parts[name]["failed"] = str(failed)

@@ -43,7 +43,8 @@ def start(ws: Workspace, project_id: str, kind: str, config: dict[str, Any], tit
         ``experiment`` (ExperimentConfig), optionally ``selection`` (SelectionConfig, or ``{"saved": key}``) and
         ``name``. ``forecast``: as ``experiment``, whose cost it foretells. ``quantiles``: ``experiment``, for the
         representation that is shown. ``score``: ``scorer``, by which the pool's rows are scored. ``proposal``: ``of``,
-        an experiment's job, and ``arm``, whose failures on the dev split are looked for.
+        an experiment's job, and ``arm``, whose failures on the dev split are looked for. ``merge``: ``arm`` (key of a
+        tuned model) and ``model``, its base.
 
     Raises
     ------
@@ -155,6 +156,11 @@ def _settle_proposal(ws: Workspace, project_id: str, config: dict[str, Any]) -> 
     return {**settled, "of": found.id, "arm": str(config["arm"])}
 
 
+def _settle_merge(ws: Workspace, _: str, config: dict[str, Any]) -> dict[str, Any]:
+    ws.artefact("arm", config["arm"])
+    return {"arm": config["arm"], "model": ModelConfig.from_dict(config["model"]).to_dict()}
+
+
 _SETTLED: dict[str, Callable[[Workspace, str, dict[str, Any]], dict[str, Any]]] = {
     "load": _settle_load,
     "check": _settle_check,
@@ -165,6 +171,7 @@ _SETTLED: dict[str, Callable[[Workspace, str, dict[str, Any]], dict[str, Any]]] 
     "forecast": _settle_experiment,
     "quantiles": _settle_quantiles,
     "proposal": _settle_proposal,
+    "merge": _settle_merge,
 }
 
 
@@ -272,6 +279,12 @@ def _quantiles(ws: Workspace, config: dict[str, Any], progress: Progress) -> dic
     return {"quantiles": key}
 
 
+def _merge(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from curation import merging
+
+    return {"folder": str(merging.merge(ws, config["arm"], ModelConfig.from_dict(config["model"]), progress))}
+
+
 def _run(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
     made = pipeline.run(ws, RunConfig.from_dict({k: v for k, v in config.items() if k != "job"}), progress)
     return {name: made[name] for name in ("pool", "queries", "tests", "representation", "experiment")}
@@ -288,5 +301,6 @@ TASKS: dict[str, Callable[[Workspace, dict[str, Any], Progress], dict[str, Any]]
     "forecast": _forecast,
     "quantiles": _quantiles,
     "proposal": _proposal,
+    "merge": _merge,
     "run": _run,
 }

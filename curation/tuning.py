@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.config import TrainingConfig
 from curation.design import Inputs
+from curation.errors import TrainingError
 from curation.orders import ArmLeftOutError, Orders, arm_of
 from curation.progress import Part, Progress
+from curation.training.events import FOLDER
 from curation.workspace import Workspace, content_key
 
 if TYPE_CHECKING:
@@ -46,6 +50,7 @@ def tune(
     title: str,
     progress: Progress,
     orders: Orders | None = None,
+    trackers: Sequence[str] = (),
 ) -> Path:
     """Fine-tune the base model on the rows `ids` and return the artefact's folder; made once, resumed if stopped.
 
@@ -82,6 +87,8 @@ def tune(
                 queries=_watched(ws, inputs, training),
                 progress=Obedient(progress, title, orders),
                 stop=lambda: title in orders.stops(),
+                trackers=trackers,
+                name=title,
             )
         (part / "measured.json").write_text(json.dumps({"memory": peak.host, "gpu_memory": peak.gpu}))
         if result.stopped_of is not None:
@@ -104,9 +111,20 @@ class _StoppedError(Exception):
 def _keep(part: Path, result: dict[str, Any], folder: Path) -> None:
     """Copy what a stopped training has so far."""
     shutil.copytree(part / "model", folder / "model")
+    shutil.copytree(part / FOLDER, folder / FOLDER)
     for name in ("log.jsonl", "measured.json"):
         shutil.copy(part / name, folder / name)
     (folder / "result.json").write_text(json.dumps(result))
+
+
+def require_trackers(names: Sequence[str]) -> None:
+    """Raise TrainingError if a tracker is not installed."""
+    for name in names:
+        if find_spec(name) is None:
+            raise TrainingError(
+                f"the tracker {name} is not installed; `pip install {name}`, log in by its own command and start "
+                "again, or leave it out"
+            )
 
 
 def arm_key(inputs: Inputs, ids: tuple[str, ...], training: TrainingConfig, seed: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import streamlit as st
@@ -13,6 +14,7 @@ from pages import _shell as ui
 
 BASIC = ("learning_rate", "epochs", "batch_size")
 LORA = ("lora_r", "lora_alpha", "lora_dropout", "lora_targets")
+TRACKERS = {"wandb": "Weights & Biases", "mlflow": "MLflow"}
 OWN = ("epochs", "max_steps")  # of the full pool, which would take very long otherwise
 METHODS = {"lora": "LoRA", "full": "Every weight"}
 
@@ -59,10 +61,20 @@ def options(current: ExperimentConfig, with_full: bool) -> dict[str, Any]:
         full = training  # its own passes are kept while the arm is off
         if current.full_training is not None:
             full = {**training, **{name: getattr(current.full_training, name) for name in OWN}}
+        trackers = st.multiselect(
+            "Also tell",
+            list(TRACKERS),
+            default=list(current.trackers),
+            format_func=lambda name: TRACKERS[name] + ("" if find_spec(name) else " (not installed)"),
+            key=ui.key("train-trackers"),
+            placeholder="Nobody else",
+            help="Losses, options and this machine's name go to the service, by its own login on this machine. "
+            "TensorBoard files are always written, beside each tuned model; nothing is sent for them.",
+        )
         if with_full:
             st.markdown("**Full pool** :gray[its own number of passes, if that is too many]")
             full = {**full, **_form.fields(TrainingConfig, full, "train-full", only=OWN)}
-    return {"training": training, "full_training": None if full == training else full}
+    return {"training": training, "full_training": None if full == training else full, "trackers": trackers}
 
 
 def remember(ws: ui.Workspace, pid: str, config: ExperimentConfig) -> None:

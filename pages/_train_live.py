@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -42,10 +42,12 @@ def _draw(ws: ui.Workspace, job_id: str) -> None:
             if alive:
                 _readings(ws, job, arms.course(planned, readings))
             st.plotly_chart(figures_results.losses(curves, theme=theme()), theme=None, config=PLAIN, key="live")
+            asked = json.loads(job.config).get("experiment") or {}
+            aside = asked.get("dev_share") and asked["training"]["early_stopping"]
             st.caption(
                 "Solid: loss on the rows that are learned, its running mean over the single steps. Dashed: loss on the "
-                "queries, before the first step and after each pass. Lower is better on both; solid lines of different "
-                "arms are of different rows, so compare the dashed ones."
+                f"{'test rows set aside' if aside else 'queries'}, before the first step and after each pass. Lower is "
+                "better on both; solid lines of different arms are of different rows, so compare the dashed ones."
             )
     if planned:
         _arms(ws, job, [row[0] for row in planned])
@@ -54,23 +56,24 @@ def _draw(ws: ui.Workspace, job_id: str) -> None:
 def _readings(ws: ui.Workspace, job: Job, course: arms.Course | None) -> None:
     """Draw the latest numbers of the training under way."""
     now, memory = json.loads(job.metrics), jobs.memory(ws, job.id)
-    shown = {
-        "Training": f"{course.place} of {course.trainings}" if course else "",
+    shown = {"Training": f"{course.place} of {course.trainings}"} if course else {}
+    shown |= {
         "Loss, own rows": _number(now.get("loss"), ".3f"),
         "Loss, queries": _number(now.get("query_loss"), ".3f"),
         "Learning rate": _number(now.get("learning_rate"), ".2g"),
         "Tokens a second": _number(now.get("tokens_per_second"), ",.0f"),
-        "Memory": ui.size(memory.gpu or memory.now) if memory.now else "",
-        "Tuning left, about": ui.duration(course.seconds_left) if course and course.seconds_left is not None else "",
+        "Memory": ui.size(memory.gpu or memory.now),
     }
+    if course is not None:
+        left = course.seconds_left
+        shown["Tuning left, about"] = "–" if left is None else ui.duration(left)
     with st.container(horizontal=True, gap="medium"):
         for title, value in shown.items():
-            if value:
-                st.markdown(f":small[:gray[{title}]]  \n**{value}**", width="content")
+            st.markdown(f":small[:gray[{title}]]  \n**{value}**", width="content")
 
 
 def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
+    return "–" if value is None else format(value, form)
 
 
 def _arms(ws: ui.Workspace, job: Job, names: list[str]) -> None:
@@ -122,13 +125,17 @@ def _buttons(orders: Orders, job: Job, arm: str, left: tuple[str, ...], under_wa
         button("Leave out", "close", orders.leave, arm, told)
 
 
-def disturbed(ws: ui.Workspace, job_id: str, result: dict[str, object]) -> None:
-    """Draw the arms of a finished experiment that were left out or stopped, and the way to complete them."""
+def disturbed(ws: ui.Workspace, job_id: str, result: dict[str, Any]) -> None:
+    """Draw the arms of a finished experiment that diverged, were left out or stopped, and the way to complete them."""
+    failed: dict[str, dict[str, str]] = result.get("failed") or {}
+    for arm, seeds in failed.items():
+        name, numbers = ui.plain(findings.arm_label(arm)), ", ".join(seeds)
+        st.markdown(f":red[:material/error:] **{name}**, seed {numbers}: {ui.sentence(next(iter(seeds.values())))}")
     for kind, title, act in (
         ("left_out_arms", "was left out", "Add it"),
         ("stopped", "was stopped early", "Train it to its end"),
     ):
-        for arm in result.get(kind) or ():  # type: ignore[attr-defined]
+        for arm in result.get(kind) or ():
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f":orange[:material/info:] The arm **{ui.plain(findings.arm_label(arm))}** {title}.")
                 if job_id and st.button(act, type="tertiary", icon=":material/add:", key=f"complete-{kind}-{arm}"):

@@ -30,10 +30,9 @@ def draw(ws: ui.Workspace, pid: str, config: ExperimentConfig) -> None:
     job = _jobs.watch(ws, pid, KIND)
     if job is not None:
         _train_live.draw(ws, job)
-        return
     view, model = workbench.view(ws, pid), workbench.settings(ws, pid).model
     found = quantiles.newest(ws, view.represented.key, model)
-    if found is not None:
+    if found is not None and job is None:
         told = ", ".join(
             f"{findings.metric_label(m).lower()} {r['mean']:.2f} ({r['low']:.2f} to {r['high']:.2f})".replace("-", "−")
             for m, r in found["spearman"].items()
@@ -48,7 +47,7 @@ def draw(ws: ui.Workspace, pid: str, config: ExperimentConfig) -> None:
     n_usable = ws.count(view.represented.record["pool"]) - len(view.represented.unusable)
     asked = config.quantiles or QuantileConfig()
     fits = dataclasses.replace(asked, examples=max(1, min(asked.examples, n_usable // asked.bins)))
-    with ui.guard(), st.container(border=True):
+    with ui.guard(), st.expander("Check again" if job or found else "Set up the check", expanded=not (job or found)):
         values = _form.fields(QuantileConfig, fits.to_dict(), "quantiles")
         try:
             asked = QuantileConfig.from_dict(values)

@@ -9,7 +9,18 @@ import streamlit as st
 from curation import arms, comparison, figures_results, findings, jobs, results, tasks, workbench
 from curation.config import ExperimentConfig
 from curation.errors import CurationError
-from pages import _design, _form, _jobs, _model, _train_arms, _train_cost, _train_judging, _train_live, _train_quantiles
+from pages import (
+    _design,
+    _form,
+    _jobs,
+    _model,
+    _train_arms,
+    _train_cost,
+    _train_judging,
+    _train_live,
+    _train_models,
+    _train_quantiles,
+)
 from pages import _shell as ui
 
 
@@ -45,6 +56,7 @@ def _done(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
         _train_live.disturbed(ws, record.experiment.job_id, result)
         if st.button("Read the evaluation", type="primary", icon=":material/arrow_forward:"):
             ui.go("evaluate")
+        _train_models.draw(ws, ui.project_id(), result)
         if curves := result["curves"]:
             with st.expander("Losses while it was tuned"):
                 figure = figures_results.losses(curves, theme=_train_live.theme())

@@ -66,6 +66,8 @@ class Script:
         queries: Sequence[Example] = (),
         progress: Any = None,
         stop: Callable[[], bool] = lambda: False,
+        trackers: Sequence[str] = (),  # noqa: ARG002
+        name: str = "",  # noqa: ARG002
     ) -> TrainingResult:
         """Write what a training writes; stopped, after the first of its two steps."""
         self.tuned.append((seed, tuple(e.id for e in rows)))
@@ -80,7 +82,8 @@ class Script:
         self.at_step(len(self.tuned))
         progress.advance(1, loss=2.0)
         steps = 1 if stop() else 2
-        (folder / "model").mkdir(exist_ok=True)
+        for part in ("model", "tensorboard"):
+            (folder / part).mkdir(exist_ok=True)
         (folder / "model" / "learned.json").write_text(json.dumps({"share": share, "n": len(rows), "seed": seed}))
         points = [{"step": s, "loss": 2.0 / s, "tokens": 7 * len(rows)} for s in range(1, steps + 1)]
         (folder / "log.jsonl").write_text("".join(json.dumps(p) + "\n" for p in points))

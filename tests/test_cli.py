@@ -62,6 +62,8 @@ def test_run_exports_and_replays_to_the_same_bytes(config: Path, tmp_path: Path)
         (("export",), errors.WorkspaceError.exit_code, "no project was named"),
         (("export", "nowhere"), errors.WorkspaceError.exit_code, "there is no project 'nowhere'"),
         (("jobs", "cancel", "nothing"), errors.JobError.exit_code, "there is no job 'nothing'"),
+        (("jobs", "order", "nothing", "leave", "random"), errors.JobError.exit_code, "there is no job 'nothing'"),
+        (("merge", "nothing"), errors.WorkspaceError.exit_code, "holds no experiment nothing"),
         (("demo", "--targets", "juggling"), errors.ConfigError.exit_code, "no target 'juggling'; expected all"),
         (("app", "--address", "0.0.0.0"), errors.ConfigError.exit_code, "WINNOW_PASSWORD"),
     ],

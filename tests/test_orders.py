@@ -13,7 +13,7 @@ import pytest
 from curation import experiments, findings, jobs, pipeline
 from curation.config import RunConfig
 from curation.design import Inputs
-from curation.errors import EvaluationError
+from curation.errors import EvaluationError, TrainingError
 from curation.orders import Orders
 from curation.workspace import Workspace
 from tests.scripted import Script, make_run
@@ -94,6 +94,17 @@ def test_an_arm_taken_in_again_while_others_run_is_tuned_after_all(
     script.at_step = lambda n: orders.get(n, lambda: None)()
     result = experiments.experiment(workspace, inputs, run.experiment, orders=Orders(job))[1]
     assert result["left_out_arms"] == [] and len(result["arms"]["random"]["metrics"]["exact_match"]["per_seed"]) == 3
+
+
+def test_a_tracker_that_is_not_installed_is_said_before_anything_is_tuned(
+    workspace: Workspace, run: RunConfig, inputs: Inputs, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run.experiment
+    monkeypatch.setattr("curation.tuning.find_spec", lambda _name: None)
+    asked = run.experiment.from_dict({**run.experiment.to_dict(), "trackers": ["mlflow"]})
+    with pytest.raises(TrainingError, match="the tracker mlflow is not installed; `pip install mlflow`, log in by its"):
+        experiments.experiment(workspace, inputs, asked)
+    assert script.tuned == []
 
 
 def test_when_every_arm_is_left_out_it_says_so(workspace: Workspace, run: RunConfig, inputs: Inputs, job: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 from transformers import TrainerCallback
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from curation import models, training
 from curation.config import ModelConfig, TrainingConfig, WarmupConfig
@@ -74,7 +77,8 @@ def encoder(model: ModelConfig) -> Encoder:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file's bytes, the clock's readings left out."""
-    found = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    files = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.parent.name != "tensorboard")
+    found = {str(p.relative_to(folder)): p.read_bytes() for p in files}
     found["result.json"] = json.dumps(json.loads(found["result.json"]) | {"seconds": 0}).encode()
     return found
 
@@ -139,7 +143,9 @@ def test_the_cpu_loss_and_gradient_equal_trls(
 
     rows = [encoder.encode(e) for e in examples]
     plan = BatchPlan([len(r.input_ids) for r in rows], batch_size=10, micro_batch_size=10, seed=0)
-    made = make_trainer(model, CONFIG, 0, rows, encoder.tokenizer, tmp_path, 1, plan, TrainerCallback())
+    made = make_trainer(
+        model, CONFIG, 0, rows, encoder.tokenizer, tmp_path, 1, plan, TrainerCallback(), {"report_to": "none"}
+    )
     batch = next(iter(made.get_train_dataloader()))
     found = []
     for compute in (AnswerTrainer.compute_loss, SFTTrainer.compute_loss):
@@ -406,6 +412,51 @@ def test_rows_without_a_learnable_token_are_listed(model: ModelConfig, examples:
     assert sum(entry["tokens"] for entry in log(tmp_path)) == 2 * result.tokens
     with pytest.raises(TrainingError, match=r"none of 1 examples can be learned from \(first: its first answer token"):
         training.fine_tune(model, [long], CONFIG, tmp_path, seed=0)
+
+
+def test_the_readings_are_in_tensorboard_files_each_step_once(
+    model: ModelConfig, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(StopError):
+        training.fine_tune(model, examples, CONFIG, tmp_path, seed=0, queries=examples[:2], progress=Recording(4))
+    training.fine_tune(model, examples, CONFIG, tmp_path, seed=0, queries=examples[:2])
+    kept: dict[str, dict[int, float]] = {}
+    for file in sorted((tmp_path / "tensorboard").iterdir(), key=lambda p: p.stat().st_mtime_ns):
+        for event in events_of(file):
+            if event.session_log.status == SessionLog.START:  # what a resumed one does again was not to be
+                kept = {name: {s: v for s, v in told.items() if s < event.step} for name, told in kept.items()}
+            for value in event.summary.value:
+                assert event.step not in kept.setdefault(value.tag, {})
+                kept[value.tag][event.step] = value.simple_value
+    assert list(kept["loss"].values()) == pytest.approx([e["loss"] for e in log(tmp_path)])
+    assert list(kept["loss"]) == [1, 2, 3, 4, 5, 6] and list(kept["query_loss"]) == [0, 3, 6]
+    assert set(kept) == {"loss", "query_loss", "learning_rate", "grad_norm", "tokens_per_second"}
+
+
+def events_of(file: Path) -> list[Any]:
+    """Read a file of events: each is a length of 8 bytes, its checksum of 4, the event, its checksum."""
+    data, found = file.read_bytes(), []
+    while data:
+        (length,) = struct.unpack("<Q", data[:8])
+        found.append(Event.FromString(data[12 : 12 + length]))
+        data = data[16 + length :]
+    return found
+
+
+def test_a_tracker_is_told_of_every_step_under_the_trainings_name(
+    model: ModelConfig, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, float]] = []
+
+    class Spy(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:  # noqa: ARG002
+            told.append((args.run_name, logs.get("loss", -1.0)))
+
+    monkeypatch.setitem(INTEGRATION_TO_CALLBACK, "wandb", Spy)
+    options: Any = {"trackers": ("wandb",), "name": "selected, seed 0"}
+    training.fine_tune(model, examples, replace(CONFIG, max_steps=2), tmp_path, seed=0, **options)
+    assert [t for t in told if t[1] >= 0] == [("selected, seed 0", e["loss"]) for e in log(tmp_path)]
 
 
 def test_nothing_is_sent_anywhere(

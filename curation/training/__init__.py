@@ -5,8 +5,8 @@ folder holds, how a killed run goes on. The same inputs and seed give the same b
 between or not.
 
 A folder holds ``model/`` (adapter or full model in the standard format), ``log.jsonl`` (a line a step),
-``result.json``, with `save_every_epoch` ``checkpoint-<k>/`` for LESS (Xia et al. 2024, section 4.1), and, until it is
-done, ``resume/`` with the trainer's own state, which is read with weights_only.
+``tensorboard/`` (see `events`), ``result.json``, with `save_every_epoch` ``checkpoint-<k>/`` for LESS (Xia et al. 2024,
+section 4.1), and, until it is done, ``resume/`` with the trainer's own state, which is read with weights_only.
 
 Left out: several GPUs, packing (it would let rows see each other), gradient checkpointing.
 """
@@ -30,6 +30,7 @@ from curation.data.chat import Encoded, Encoder
 from curation.data.rows import Example, RowError
 from curation.errors import TrainingError
 from curation.progress import Progress, Silent
+from curation.training.events import FOLDER
 
 VERSION = 1  # of the algorithm: part of an artefact's key
 PATIENCE = 2  # epochs without a lower loss after which `early_stopping` ends a training
@@ -115,6 +116,8 @@ def fine_tune(
     queries: Sequence[Example] = (),
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
+    trackers: Sequence[str] = (),
+    name: str = "",
 ) -> TrainingResult:
     """Fine-tune `model` on the answers of `examples`; go on from the last checkpoint if `folder` holds one.
 
@@ -140,6 +143,10 @@ def fine_tune(
         Asked after each step whether to end there. What was learned so far (with `early_stopping` the best whole
         epoch) is then in ``model/`` and told by the result, but the folder holds no ``result.json``: the next call
         goes on from that step.
+    trackers : sequence of str
+        Services of transformers' `report_to` that are told of each step; with their own login.
+    name : str
+        What the training is called there.
 
     Returns
     -------
@@ -171,7 +178,18 @@ def fine_tune(
         return TrainingResult.from_dict(json.loads((folder / "result.json").read_text("utf-8")))
     progress.log(f"{len(rows)} examples, {len(rejected)} rejected; answers found by {encoder.method}")
     with quiet(models.device(model)):
-        trained = train(model, config, seed, rows, judged, encoder, folder, progress, stop)
+        trained = train(
+            model,
+            config,
+            seed,
+            rows,
+            judged,
+            encoder,
+            folder,
+            progress,
+            stop,
+            {"report_to": list(trackers) or "none", "run_name": name or None},
+        )
     result = dataclasses.replace(trained, rejected=rejected)
     if result.stopped_of is not None:
         return result
@@ -249,7 +267,7 @@ def _prepare(folder: Path, identity: str) -> None:
     mark = folder / "training.json"
     if mark.is_file() and json.loads(mark.read_text("utf-8")).get("identity") == identity:
         return
-    for name in ("resume", "best", "model", *(path.name for path in folder.glob("checkpoint-*"))):
+    for name in ("resume", "best", "model", FOLDER, *(path.name for path in folder.glob("checkpoint-*"))):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("log.jsonl", "result.json", "query_losses.json"):
         (folder / name).unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from curation.losses import answer_losses
 from curation.progress import Progress
 from curation.training import PATIENCE, DivergedError
 from curation.training.checkpoints import COMPLETE, last_checkpoint, save_optimizer, save_weights
+from curation.training.events import Events
 from curation.training.plan import BatchPlan
 
 CHECKPOINT_SECONDS = 30.0  # a killed run loses at most about this much work
@@ -64,6 +65,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
         self.history: list[dict[str, Any]] = []
         self.query_losses: dict[int, float] = {}  # epochs done → loss; 0 is before the first step
         self.stop, self.stopped = stop, False
+        self.events = Events(folder)
         self._saved = self._stepped = time.monotonic()
 
     @property
@@ -89,7 +91,8 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
         return min(ended, key=lambda k: (self.query_losses[k], k), default=None)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:  # noqa: ARG002
-        """Measure where the queries' loss starts from."""
+        """Begin the event files, and measure where the queries' loss starts from."""
+        self.events.start(state.global_step)
         if self.queries and 0 not in self.query_losses:
             self._judge(0, model)
 
@@ -119,7 +122,9 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
             file.write(json.dumps(entry) + "\n")
         now = time.monotonic()
         rate, self._stepped = tokens / max(now - self._stepped, 1e-9), now
-        self.progress.advance(1, loss=loss, learning_rate=logs["learning_rate"], tokens_per_second=rate)
+        told = {"loss": loss, "learning_rate": logs["learning_rate"], "tokens_per_second": rate}
+        self.events.tell(step, grad_norm=norm, **told)
+        self.progress.advance(1, **told)
         # An epoch's end is saved once its own files are written (on_epoch_end); the run's end needs no resume file.
         ends = step % self.plan.steps_per_epoch == 0 or step >= self.total
         control.should_save = not ends and now - self._saved >= CHECKPOINT_SECONDS
@@ -154,6 +159,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
         part = self.folder / "query_losses.json.part"
         part.write_text(json.dumps(self.query_losses), "utf-8")
         part.rename(self.folder / "query_losses.json")
+        self.events.tell(min(epoch * self.plan.steps_per_epoch, self.total), query_loss=loss)
         self.progress.advance(0, query_loss=loss)
         self.progress.log(f"{f'epoch {epoch}' if epoch else 'before the first step'}: query loss {loss:.4f}")
         self._stepped = time.monotonic()

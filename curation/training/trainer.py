@@ -86,6 +86,7 @@ def train(
     folder: Path,
     progress: Progress,
     stop: Callable[[], bool],
+    reporting: dict[str, Any],
 ) -> TrainingResult:
     """Train, from the last checkpoint in `folder` if there is one, and write its ``model/``."""
     started = time.monotonic()
@@ -111,7 +112,7 @@ def train(
         progress=progress,
         stop=stop,
     )
-    trainer = make_trainer(model, config, seed, rows, encoder.tokenizer, folder, total, plan, recorder)
+    trainer = make_trainer(model, config, seed, rows, encoder.tokenizer, folder, total, plan, recorder, reporting)
     checkpoint = last_checkpoint(folder / "resume")
     done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
     recorder.restore(done)
@@ -126,6 +127,8 @@ def train(
             f"out of memory with {config.micro_batch_size} examples a forward pass; lower micro_batch_size or "
             "max_length (the result stays the same with a smaller micro_batch_size)"
         ) from error
+    finally:
+        recorder.events.close()
     best, losses = recorder.best, recorder.query_losses
     save_model(folder, None if best is None else folder / "best", trainer.model, encoder.tokenizer)
     done = len(recorder.history)
@@ -156,6 +159,7 @@ def make_trainer(
     total: int,
     plan: BatchPlan,
     recorder: TrainerCallback,
+    reporting: dict[str, Any],
 ) -> Any:
     network: Any = models.load_causal_lm(model)
     cached = network.config.use_cache
@@ -182,7 +186,7 @@ def make_trainer(
         save_total_limit=2,
         logging_steps=1,
         logging_nan_inf_filter=False,
-        report_to="none",
+        **reporting,
         log_level="error",
         disable_tqdm=True,
     )

@@ -215,6 +215,7 @@ def test_a_finished_experiment_says_what_was_left_out_and_adds_it(
 
     result = finish(workspace, sums, arms=("zero_shot", "selected"))
     result |= {"left_out_arms": ["random"], "stopped": {"selected": {"0": [3, 6]}}}
+    result["failed"] = {"full": {"1": "training diverged at step 3: loss nan; lower the learning rate (it is 0.5)"}}
     newest = workspace.experiments(sums)[0]
     (workspace.artefact("experiment", newest.key) / "result.json").write_text(json.dumps(result))
     job_id = job(workspace, sums, "succeeded", result=json.dumps({"experiment": newest.key}))
@@ -226,6 +227,7 @@ def test_a_finished_experiment_says_what_was_left_out_and_adds_it(
     assert not app.exception
     assert "The arm **Random** was left out." in words(app)
     assert "The arm **Selected** was stopped early." in words(app)
+    assert "**Full pool**, seed 1: Training diverged at step 3: loss nan; lower the learning rate" in words(app)
     keyed(app.button, "complete-left_out_arms-random").click().run()
     assert again == [(job_id, True)]
     assert Orders(jobs.folder(workspace, job_id)).left_out() == ()

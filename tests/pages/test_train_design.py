@@ -216,3 +216,44 @@ def test_the_quantile_check_starts_at_a_click_with_what_fits_the_pool(
     (pid, kind, config, _) = started[0]
     assert (pid, kind) == (sums, "quantiles")
     assert config["experiment"]["quantiles"] == {"bins": 5, "examples": 6, "seeds": [0]}
+
+
+def test_a_service_is_told_only_if_chosen_and_what_is_not_installed_is_marked(
+    opened: Open, sums: str, started: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pages._design.find_spec", {"wandb": None, "mlflow": "there"}.get)
+    app = opened("train", sums)
+    trackers = keyed(app.multiselect, "train-trackers")
+    assert trackers.options == ["Weights & Biases (not installed)", "MLflow"] and trackers.value == []
+    trackers.set_value(["mlflow"]).run()
+    start(app).click().run()
+    assert not app.exception
+    assert started[0][2]["experiment"]["trackers"] == ["mlflow"]
+
+
+def test_a_tuned_adapter_is_shown_where_it_lies_and_merged_at_a_click(
+    opened: Open,
+    workspace: Workspace,
+    sums: str,
+    started: list[tuple[Any, ...]],
+    finish: Callable[..., dict[str, Any]],
+) -> None:
+    from curation import merging
+
+    result = finish(workspace, sums) | {"tuned": {"selected": {"0": "a" * 32}, "random": {"0": "b" * 32}}}
+    key = workspace.experiments(sums)[0].key
+    (workspace.artefact("experiment", key) / "result.json").write_text(json.dumps(result))
+    with workspace.build("arm", "a" * 32) as part:
+        (part / "model").mkdir()
+        (part / "model" / "adapter_config.json").write_text("{}")
+    app = opened("train", sums)
+    assert keyed(app.selectbox, "model-of").options == ["Selected, seed 0"]  # the other one is not there any more
+    assert str(workspace.artefact("arm", "a" * 32) / "model") in [c.value for c in app.code]
+    next(b for b in app.button if b.label == "Merge into one model").click().run()
+    assert not app.exception
+    assert started == [(sums, "merge", {"arm": "a" * 32, "model": {"name": "no-such/model"}}, "Merge Selected, seed 0")]
+    with workspace.build("merged", merging._key("a" * 32)) as part:
+        (part / "model.safetensors").touch()
+    app.run()
+    assert str(merging.whole_model(workspace, "a" * 32)) in [c.value for c in app.code]
+    assert "Merge into one model" not in [b.label for b in app.button]

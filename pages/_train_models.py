@@ -1,0 +1,47 @@
+"""The models that an experiment has tuned: where they lie, and each adapter as one whole model on request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from curation import findings, merging, tasks
+from pages import _jobs
+from pages import _shell as ui
+
+KIND = "merge"
+
+
+def draw(ws: ui.Workspace, pid: str, result: dict[str, Any]) -> None:
+    """Draw the choice among the tuned models that are still there; nothing if there is none."""
+    found = {
+        (arm, seed): key
+        for arm, seeds in result.get("tuned", {}).items()
+        for seed, key in seeds.items()
+        if ws.find("arm", key)
+    }
+    if not found:
+        return
+    with st.expander("Tuned models"):
+        of = st.selectbox(
+            "Model",
+            list(found),
+            format_func=lambda of: f"{findings.arm_label(of[0])}, seed {of[1]}",
+            key=ui.key("model-of"),
+            width=420,
+        )
+        arm = found[of]
+        whole = merging.whole_model(ws, arm)
+        if whole is None:
+            st.caption("The adapter, in the format of PEFT; it is loaded beside its base model.")
+            st.code(str(ws.artefact("arm", arm) / "model"), language=None, wrap_lines=True)
+        else:
+            st.caption("The whole model, in the standard format (safetensors); it is loaded by its folder.")
+            st.code(str(whole), language=None, wrap_lines=True)
+        job = _jobs.watch(ws, pid, KIND)
+        if job is None and whole is None and st.button("Merge into one model", icon=":material/merge:"):
+            with ui.guard():
+                title = f"Merge {findings.arm_label(of[0])}, seed {of[1]}"
+                tasks.start(ws, pid, KIND, {"arm": arm, "model": result["model"]}, title)
+                st.rerun()
