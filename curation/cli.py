@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from curation.cost import Cost
 
 app = typer.Typer(help="Winnow: find the few hundred examples that teach a model a task.", no_args_is_help=True)
-jobs_app = typer.Typer(help="See, cancel, resume and reorder jobs.", invoke_without_command=True)
+jobs_app = typer.Typer(
+    help="See, pause, cancel, resume and reorder jobs; give orders to a running experiment.",
+    invoke_without_command=True,
+)
 app.add_typer(jobs_app, name="jobs")
 stderr = Console(stderr=True, soft_wrap=True)
 

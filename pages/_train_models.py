@@ -26,7 +26,7 @@ def draw(ws: ui.Workspace, pid: str, result: dict[str, Any]) -> None:
     with st.expander("Tuned models"):
         of = st.selectbox(
             "Model",
-            list(found),
+            sorted(found, key=lambda of: of[0] != "selected"),
             format_func=lambda of: f"{findings.arm_label(of[0])}, seed {of[1]}",
             key=ui.key("model-of"),
             width=420,
@@ -39,6 +39,8 @@ def draw(ws: ui.Workspace, pid: str, result: dict[str, Any]) -> None:
         else:
             st.caption("The whole model, in the standard format (safetensors); it is loaded by its folder.")
             st.code(str(whole), language=None, wrap_lines=True)
+        if (boards := ws.artefact("arm", arm) / "tensorboard").is_dir():
+            st.caption(f"Its curves for TensorBoard: {ui.plain(boards)}")
         job = _jobs.watch(ws, pid, KIND)
         if job is None and whole is None and st.button("Merge into one model", icon=":material/merge:"):
             with ui.guard():

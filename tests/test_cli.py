@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from curation import errors
+from curation import errors, jobs
+from curation.orders import Orders
+from curation.tables import Job
 from curation.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
@@ -85,6 +87,21 @@ def test_jobs_are_listed_for_machines(tmp_path: Path) -> None:
     Workspace(tmp_path / "home")
     told = winnow("jobs", "--json", cwd=tmp_path)
     assert json.loads(told.stdout) == []
+
+
+def test_a_running_experiment_takes_orders(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path / "home")
+    with ws.write() as session:
+        session.add(Job(id="mine", kind="experiment", title="Mine", state="paused"))
+    jobs.folder(ws, "mine").mkdir(parents=True)
+    for words in (("leave", "random"), ("stop", "selected, seed 1"), ("leave", "full"), ("take", "random")):
+        told = winnow("jobs", "order", "mine", *words, cwd=tmp_path)
+        assert told.returncode == 0, told.stderr
+    orders = Orders(jobs.folder(ws, "mine"))
+    assert (orders.left_out(), orders.stops()) == (("full",), {"selected, seed 1": None})
+    told = winnow("jobs", "order", "mine", "skip", "random", cwd=tmp_path)
+    assert told.returncode == errors.ConfigError.exit_code
+    assert "can't be ordered to 'skip', expected one of: leave, take, stop" in told.stderr
 
 
 def test_the_cost_is_told_before_anything_is_computed(config: Path, tmp_path: Path) -> None:
