@@ -108,7 +108,7 @@ def _further(ws: ui.Workspace, pid: str, chosen: comparison.Saved) -> dict[str, 
         disabled=not names,
     )
     methods = right.multiselect(
-        "Other selectors, at the selection's own budget",
+        "Other selectors, same budget",
         [s for s in selectors.REGISTRY if s not in (chosen.selection.selector, "random")],
         format_func=_form.label,
         key=ui.key("train-selectors"),

@@ -33,13 +33,13 @@ def draw(ws: ui.Workspace, pid: str, current: ExperimentConfig) -> tuple[dict[st
         "Metrics",
         [m for m in METRICS if m != PROGRAMS or allowed or st.session_state.get(ui.key("train-programs"))],
         default=[m for m in judging["metrics"] if m in METRICS and (m != PROGRAMS or allowed)],
-        format_func=lambda m: findings.metric_label(m) + (" (not with these rows)" if m in cannot else ""),
+        format_func=lambda m: findings.metric_label(m) + (" (can't be used yet)" if m in cannot else ""),
         key=ui.key("train-metrics"),
     )
     refused = [m for m in chosen if m in cannot and (tests or METRICS.load(m).role == "queries")]
     for metric in refused:
         st.error(f"{findings.metric_label(metric)}: {ui.sentence(cannot[metric])}", icon=":material/error:")
-        lacks = "Leave out the metric that these rows do not allow."
+        lacks = "Leave out the metric that can't be used yet."
     with st.expander("Metrics' options, and what each needs"):
         if PROGRAMS not in cannot and st.toggle(
             "Run programs that the model writes", allowed, key=ui.key("train-programs")
@@ -57,7 +57,7 @@ def draw(ws: ui.Workspace, pid: str, current: ExperimentConfig) -> tuple[dict[st
         judging |= _form.fields(EvaluationConfig, judging, "judge", skip=("metrics", "options"))
         if cannot:
             lines = [f"- {findings.metric_label(metric)}: {ui.plain(why)}" for metric, why in cannot.items()]
-            st.caption("\n".join(["Not with these rows:", *lines]))
+            st.caption("\n".join(["What can't be used yet, and why:", *lines]))
     judging |= {"metrics": chosen, "options": {m: o for m, o in options.items() if m in chosen}}
     if not chosen:
         lacks = "Choose at least one metric to judge by."

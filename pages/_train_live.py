@@ -38,10 +38,12 @@ def _draw(ws: ui.Workspace, job_id: str) -> None:
     if not curves and alive:
         st.caption("The losses appear here with the first optimizer step.")
     if curves:
-        with st.container(border=True, key="live-losses"):
+        with st.container(border=True, key=f"live-losses-{job.id}"):
             if alive:
                 _readings(ws, job, arms.course(planned, readings))
-            st.plotly_chart(figures_results.losses(curves, theme=theme()), theme=None, config=PLAIN, key="live")
+            st.plotly_chart(
+                figures_results.losses(curves, theme=theme()), theme=None, config=PLAIN, key=f"live-{job.id}"
+            )
             asked = json.loads(job.config).get("experiment") or {}
             aside = asked.get("dev_share") and asked["training"]["early_stopping"]
             st.caption(
@@ -83,11 +85,13 @@ def _arms(ws: ui.Workspace, job: Job, names: list[str]) -> None:
     under_way = arms.under_way(job.stage) if job.state == "running" else None
     order = list(dict.fromkeys(names))
     reached = order.index(under_way[0]) if under_way and under_way[0] in order else -1
-    with st.container(border=True, gap="xsmall", key="live-arms"):
+    with st.container(border=True, gap="xsmall", key=f"live-arms-{job.id}"):
         for place, arm in enumerate(order):
             now = under_way is not None and under_way[0] == arm
             state = "left out" if arm in left else "now" if now else "tuned" if place < reached else "waiting"
-            with st.container(horizontal=True, gap="small", vertical_alignment="center", key=f"live-arm-{place}"):
+            with st.container(
+                horizontal=True, gap="small", vertical_alignment="center", key=f"live-arm-{job.id}-{place}"
+            ):
                 icon, colour = LOOKS[state]
                 told = f"{under_way[2]}, seed {under_way[1]}" if now and under_way and arm not in left else state
                 halted = [t for t in stops if arm_of(t) == arm]

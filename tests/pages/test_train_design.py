@@ -108,7 +108,7 @@ def test_a_subset_file_is_added_by_its_path_and_a_bad_one_is_said(
 def test_what_the_test_rows_do_not_allow_is_said_and_nothing_starts(opened: Open, sums: str) -> None:
     app = opened("train", sums)
     metrics = keyed(app.multiselect, "train-metrics")
-    assert "Multiple choice (not with these rows)" in metrics.options and "pass@k" not in metrics.options
+    assert "Multiple choice (can't be used yet)" in metrics.options and "pass@k" not in metrics.options
     assert "train-programs" not in {str(t.key).partition(".")[0] for t in app.toggle}  # no row has a program's tests
     metrics.set_value(["query_loss", "multiple_choice"]).run()
     assert "each of the 12 tests lacks what it needs: it has no column `choices`" in words(app)
@@ -257,3 +257,20 @@ def test_a_tuned_adapter_is_shown_where_it_lies_and_merged_at_a_click(
     app.run()
     assert str(merging.whole_model(workspace, "a" * 32)) in [c.value for c in app.code]
     assert "Merge into one model" not in [b.label for b in app.button]
+
+
+def test_a_check_is_watched_beside_an_experiment_that_failed(
+    opened: Open, workspace: Workspace, sums: str, job: Callable[..., str]
+) -> None:
+    from curation import jobs
+    from curation.tables import Job
+
+    for state in ("failed", "running"):
+        here = jobs.folder(workspace, job(workspace, sums, state))
+        (here / "course.json").write_text(json.dumps([["random", 0, 12, 6], ["selected", 0, 12, 6]]))
+    with workspace.write() as session:
+        session.get_one(Job, "jobrunning").kind = "quantiles"
+    app = opened("train", sums)
+    assert not app.exception
+    assert len(app.get("plotly_chart")) == 2
+    assert "Check again" in [e.label for e in app.expander]
