@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psutil
 from sqlmodel import Session, col, func, select
 
@@ -233,7 +234,7 @@ def metrics(ws: Workspace, job_id: str) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is half-written
-    return [json.loads(line) for line in lines]
+    return [orjson.loads(line) for line in lines]  # a long training has very many
 
 
 def _get(session: Session, job_id: str) -> Job:

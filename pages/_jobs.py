@@ -52,12 +52,13 @@ def _tray(ws: Workspace, was_alive: bool) -> None:
 
 
 def watch(ws: Workspace, project_id: str, kind: str, *, since: float = 0.0) -> Job | None:
-    """Draw the project's newest job of `kind`, redrawn while it lives; return it, or None if there is none to show.
+    """Draw the project's live or newest job of `kind`, redrawn while it lives; return it, or None to show none.
 
     Not shown is one that succeeded, one that ended before `since` (when newer work of its kind was finished), and one
     that was hidden in this tab.
     """
-    job = max((j for j in jobs.jobs(ws, project_id) if j.kind == kind), key=lambda j: j.created, default=None)
+    of_kind = (j for j in jobs.jobs(ws, project_id) if j.kind == kind)
+    job = max(of_kind, key=lambda j: (j.state == "running", j.state in jobs.ACTIVE, j.created), default=None)
     if job is None or job.state == "succeeded" or (job.ended or since) < since:
         return None
     if job.id in st.session_state.get("_hidden_jobs", ()) and job.state not in jobs.ACTIVE:

@@ -142,7 +142,9 @@ def disturbed(ws: ui.Workspace, job_id: str, result: dict[str, Any]) -> None:
         for arm in result.get(kind) or ():
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f":orange[:material/info:] The arm **{ui.plain(findings.arm_label(arm))}** {title}.")
-                if job_id and st.button(act, type="tertiary", icon=":material/add:", key=f"complete-{kind}-{arm}"):
+                if job_id and st.button(
+                    act, type="tertiary", icon=":material/add:", key=f"complete-{kind}-{arm}-{job_id}"
+                ):
                     with ui.guard():
                         Orders(jobs.folder(ws, job_id)).take(arm)
                         jobs.resume(ws, job_id, again=True)

@@ -31,12 +31,14 @@ def main() -> None:
     if not workbench.represented(ws, pid):
         ui.empty("There is no selection to tune on yet: compute a representation first.", "Represent", "represent")
         return
-    newest = next((r for r in results.experiments(ws, pid) if r.result), None)
+    finished = [r for r in results.experiments(ws, pid) if r.result]
+    newest = finished[0] if finished else None
     job = _jobs.watch(ws, pid, "experiment", since=newest.experiment.created if newest else 0.0)
     if job is not None:
         _train_live.draw(ws, job)
     elif newest is not None:
         _done(ws, newest)
+        _earlier(ws, finished[1:])
     if job is not None and job.state in jobs.ACTIVE:
         with st.expander("Set up another experiment"):
             config = _set_up(ws, pid)
@@ -61,6 +63,16 @@ def _done(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
             with st.expander("Losses while it was tuned"):
                 figure = figures_results.losses(curves, theme=_train_live.theme())
                 st.plotly_chart(figure, theme=None, config=_train_live.PLAIN, key="done-losses")
+
+
+def _earlier(ws: ui.Workspace, finished: list[results.ExperimentRecord]) -> None:
+    """Earlier experiments whose arms were left out or stopped, to be completed."""
+    unfinished = [r for r in finished if r.result and (r.result.get("left_out_arms") or r.result.get("stopped"))]
+    if unfinished:
+        with st.expander("Earlier experiments that can be completed"):
+            for record in unfinished:
+                st.markdown(f"**{ui.plain(record.name)}**")
+                _train_live.disturbed(ws, record.experiment.job_id, record.result or {})
 
 
 def _set_up(ws: ui.Workspace, pid: str) -> ExperimentConfig | None:

@@ -231,3 +231,9 @@ def test_a_finished_experiment_says_what_was_left_out_and_adds_it(
     keyed(app.button, "complete-left_out_arms-random").click().run()
     assert again == [(job_id, True)]
     assert Orders(jobs.folder(workspace, job_id)).left_out() == ()
+    finish(workspace, sums)
+    app.run()
+    assert not app.exception
+    assert "Earlier experiments that can be completed" in [e.label for e in app.expander]
+    keyed(app.button, f"complete-stopped-selected-{job_id}").click().run()
+    assert again == [(job_id, True)] * 2
