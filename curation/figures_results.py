@@ -306,16 +306,10 @@ def quantiles(check: Mapping[str, Any], metric: str, *, theme: str = "light") ->
     figure = go.Figure()
     numbers = [n for n, part in enumerate(check["parts"]) if "metrics" in part]  # the others diverged
     told = [check["parts"][n]["metrics"][metric] for n in numbers]
-    ends = [(t["mean"] if t["low"] is None else t["low"], t["mean"] if t["high"] is None else t["high"]) for t in told]
     figure.add_scatter(
         x=[check["parts"][n]["distance"] for n in numbers],
         y=[scale * t["mean"] for t in told],
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": [scale * (high - t["mean"]) for t, (_, high) in zip(told, ends, strict=True)],
-            "arrayminus": [scale * (t["mean"] - low) for t, (low, _) in zip(told, ends, strict=True)],
-        },
+        error_y=_bars(told, scale),
         mode="lines+markers+text",
         text=[str(n + 1) for n in numbers],
         textposition="middle right",
@@ -346,17 +340,10 @@ def rounds(told: Sequence[Round], metric: str, *, theme: str = "light") -> go.Fi
     colours = _colours((), palette)
     for arm in ("random", "selected"):
         points = [(name, arms[arm]["metrics"][metric]) for name, arms in results if arm in arms]
-        spans = [[p["mean"] if p[end] is None else p[end] for _, p in points] for end in ("low", "high")]
-        means = [p["mean"] for _, p in points]
         figure.add_scatter(
             x=[name for name, _ in points],
-            y=[scale * mean for mean in means],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [scale * (high - mean) for high, mean in zip(spans[1], means, strict=True)],
-                "arrayminus": [scale * (mean - low) for low, mean in zip(spans[0], means, strict=True)],
-            },
+            y=[scale * p["mean"] for _, p in points],
+            error_y=_bars([p for _, p in points], scale),
             mode="lines+markers",
             line={"color": colours[arm], "width": 2},
             marker={"size": 10},
@@ -370,6 +357,12 @@ def rounds(told: Sequence[Round], metric: str, *, theme: str = "light") -> go.Fi
     figure.update_xaxes(type="category", fixedrange=True)
     figure.update_yaxes(title=_axis(metric), fixedrange=True)
     return styled(figure, palette, height=320, legend=True)
+
+
+def _bars(told: Sequence[Mapping[str, Any]], scale: float) -> dict[str, Any]:
+    """Bars from each mean to its interval's ends; an end that is None is infinite and gets none."""
+    up, down = ([0.0 if t[end] is None else scale * abs(t[end] - t["mean"]) for t in told] for end in ("high", "low"))
+    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down}
 
 
 def _round_label(told: Round) -> str:

@@ -55,7 +55,8 @@ def nearness(check: Mapping[str, Any], metric: str) -> Finding:
     metric : str
         One of its metrics.
     """
-    told, n, name = check["spearman"][metric], len(check["parts"]), metric_label(metric).lower()
+    told, name = check["spearman"][metric], metric_label(metric).lower()
+    n = sum("metrics" in part for part in check["parts"])  # the others diverged
     mean, low, high = (minus(f"{told[end]:.2f}") for end in ("mean", "low", "high"))
     number = f"Spearman {mean}, 95 % interval {low} to {high}, over {n} parts"
     if told["low"] > 0:

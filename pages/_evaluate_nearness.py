@@ -57,6 +57,12 @@ def _told(check: dict[str, Any]) -> None:
             f"Part 1 holds the nearest rows. Each point is {ui.number(check['n_examples'], 'example')} tuned with "
             f"{ui.number(len(check['seeds']), 'seed')}; bars are 95 % intervals over the rows that judge."
         )
+    if failed := sum("metrics" not in part for part in check["parts"]):
+        st.warning(
+            f"{failed} of {len(check['parts'])} parts are left out: their training diverged. Lower the learning rate "
+            "on the Train page and check again.",
+            icon=":material/warning:",
+        )
     st.caption(
         "The three can disagree: nearness mostly predicts the loss on the very queries, less the loss on tests, least "
         "the task metric (LESS: 0.89, 0.40, 0.30; TIS, arXiv 2602.14696)."

@@ -62,7 +62,10 @@ def test_the_budget_table_has_a_row_a_size() -> None:
     ],
 )
 def test_a_check_is_told_in_words(ends: tuple[float, float, float], verdict: str, words: str) -> None:
-    check = {"spearman": {"test_loss": dict(zip(("mean", "low", "high"), ends, strict=True))}, "parts": [{}] * 10}
+    check = {
+        "spearman": {"test_loss": dict(zip(("mean", "low", "high"), ends, strict=True))},
+        "parts": [{"metrics": {}}] * 10 + [{}],
+    }
     finding = readings.nearness(check, "test_loss")
     assert finding.verdict == verdict and finding.sentence.startswith(words) and "over 10 parts" in finding.sentence
 
