@@ -2,52 +2,46 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
-from curation import figures_results, findings, quantiles, readings, results, tasks, workbench
-from curation.config import QuantileConfig
+from curation import figures_results, findings, quantiles, readings, results, workbench
 from curation.wording import representation_label
 from pages import _evaluate_result as shared
-from pages import _form, _jobs
+from pages import _jobs
 from pages import _shell as ui
 
-if TYPE_CHECKING:
-    from curation.pipeline import Represented
+
+def checks(ws: ui.Workspace, pid: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return representation → its name and its newest check, of those that were checked with the project's model."""
+    model = workbench.settings(ws, pid).model
+    found = {r.key: (r.name, quantiles.newest(ws, r.key, model)) for r in workbench.represented(ws, pid)}
+    return {key: (name, check) for key, (name, check) in found.items() if check is not None}
 
 
 def draw(ws: ui.Workspace, _: results.ExperimentRecord | None) -> None:
-    """Draw the newest check of the chosen representation, and the form that starts one."""
+    """Draw the newest check of the chosen representation."""
     pid = ui.project_id()
-    shown = {r.key: r for r in workbench.represented(ws, pid)}
-    if not shown:
-        ui.empty("There is no representation to check yet.", "Represent", "represent")
-        return
-    checks = {key: quantiles.newest(ws, key, workbench.settings(ws, pid).model) for key in shown}
     _jobs.watch(ws, pid, "quantiles")
+    if not (found := checks(ws, pid)):
+        ui.empty(
+            "Not checked yet. The check puts the pool in order by its nearness to the queries, cuts it into equal "
+            "parts, tunes the model on the nearest rows of each, and judges them all: if nearer parts teach better, "
+            "the order can be trusted. Start it at the foot of the Train page.",
+            "Set up the check",
+            "train",
+        )
+        return
     key = st.selectbox(
         "Representation",
-        list(shown),
-        format_func=lambda k: representation_label(shown[k].name) + ("" if checks[k] else " · not checked yet"),
+        list(found),
+        format_func=lambda k: representation_label(found[k][0]),
         key=ui.key("nearness-of"),
         bind="query-params",
         width=320,
     )
-    if check := checks[key]:
-        _told(check)
-        with st.expander("Check again, with other parts"):
-            _start(ws, pid, shown[key])
-    else:
-        st.markdown(
-            "The pool is put in order by its nearness to the queries and cut into equal parts. The model is tuned on "
-            "the nearest rows of each part, and each is judged. If nearer parts teach better, the order can be trusted."
-        )
-        _start(ws, pid, shown[key])
-
-
-def _told(check: dict[str, Any]) -> None:
+    _, check = found[key]
     for metric in check["metrics"]:
         shared.said(readings.nearness(check, metric))
     with st.container(border=True, key="nearness-chart"):
@@ -67,25 +61,3 @@ def _told(check: dict[str, Any]) -> None:
         "The three can disagree: nearness mostly predicts the loss on the very queries, less the loss on tests, least "
         "the task metric (LESS: 0.89, 0.40, 0.30; TIS, arXiv 2602.14696)."
     )
-
-
-def _start(ws: ui.Workspace, pid: str, shown: Represented) -> None:
-    settings = workbench.settings(ws, pid)
-    usable = ws.count(shown.record["pool"]) - len(shown.unusable)
-    asked = settings.experiment.quantiles or QuantileConfig(examples=max(1, min(200, usable // 10)))
-    with ui.guard():
-        values = QuantileConfig.from_dict(_form.fields(QuantileConfig, asked.to_dict(), "quantiles"))
-        n = values.bins * len(values.seeds)
-        st.caption(
-            f"{ui.number(n, 'training')} of {ui.number(values.examples, 'example')}, tuned and judged as set on the "
-            "Train page. Parts that are finished are kept if it is stopped."
-        )
-        lacks = "" if settings.model else "Choose a base model on the Represent page first."
-        if lacks:
-            st.caption(f":orange[{lacks}]")
-        if st.button(f"Start {n} trainings", type="primary", icon=":material/play_arrow:", disabled=bool(lacks)):
-            title = f"Nearness check of {representation_label(shown.name)}"
-            config = dataclasses.replace(settings.experiment, quantiles=values)
-            workbench.change(ws, pid, active=shown.key)
-            tasks.start(ws, pid, "quantiles", {"experiment": config.to_dict()}, title)
-            st.rerun()

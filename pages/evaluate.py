@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from curation import jobs, results, workbench
+from curation import jobs, results
 from pages import (
     _evaluate_answers,
     _evaluate_budgets,
@@ -53,8 +53,8 @@ def main() -> None:
     finished = {str(r.experiment.id): r for r in everything if r.result}
     if not finished:
         _nothing(ws, everything)
-        if workbench.represented(ws, pid):
-            st.subheader("Before you tune: does nearness predict anything here?", anchor=False)
+        if _evaluate_nearness.checks(ws, pid):
+            st.subheader("Nearness check", anchor=False)
             _evaluate_nearness.draw(ws, None)
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):

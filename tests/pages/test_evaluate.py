@@ -168,7 +168,7 @@ def test_subgroups_show_small_ones_with_care(opened: Open, workspace: Workspace,
 def test_cost_is_told_with_and_without_a_price(opened: Open, workspace: Workspace, sums: str, finish: Finish) -> None:
     finish(workspace, sums)
     app = part(opened("evaluate", sums), "cost")
-    assert "Price" not in app.dataframe[0].value and "Device-hours" in app.dataframe[0].value
+    assert "Price" not in app.dataframe[0].value and app.dataframe[0].value["Device time"].tolist()[1] == "1.3 s"
     keyed(app.number_input, "price").set_value(3.0).run()
     assert app.dataframe[0].value["Price"].tolist()[1] == "0.0011"  # 4 s over 3 seeds
 
@@ -280,23 +280,18 @@ def test_a_question_goes_to_both_models_and_each_knows_its_own_words(
     assert not any(hostile in m.value for m in app.markdown)
 
 
-def test_a_check_of_nearness_is_told_or_started(
-    opened: Open, workspace: Workspace, sums: str, monkeypatch: pytest.MonkeyPatch, checked: Callable[..., Any]
+def test_a_check_of_nearness_is_told_even_before_anything_is_tuned(
+    opened: Open, workspace: Workspace, sums: str, finish: Finish, checked: Callable[..., Any]
 ) -> None:
-    from curation import tasks
-
-    started: list[Any] = []
-    monkeypatch.setattr(tasks, "start", lambda *given: started.append(given) or "x")
-    app = opened("evaluate", sums)  # nothing is tuned yet
-    assert "cut into equal parts" in words(app)
-    next(b for b in app.button if b.label == "Start 10 trainings").click().run()
-    ((_, _, kind, asked, title),) = started
-    assert kind == "quantiles" and asked["experiment"]["quantiles"]["bins"] == 10
-    assert title == "Nearness check of Lexical"
+    finish(workspace, sums)
+    app = part(opened("evaluate", sums), "nearness")
+    assert "Not checked yet." in words(app) and "Set up the check" in [b.label for b in app.button]
     checked(workspace)
-    app = opened("evaluate", sums)
+    app.run()
     assert "Nearer rows teach better, by test loss (Spearman 0.90" in words(app)
     assert "not shown to predict exact match" in words(app) and len(app.get("plotly_chart")) == 1
+    fresh = workspace.create_project("Empty").id
+    assert "Nearness" not in words(opened("evaluate", fresh))
 
 
 @pytest.mark.parametrize(
