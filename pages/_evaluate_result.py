@@ -75,13 +75,13 @@ def _headline(result: dict[str, Any]) -> None:
     with st.container(horizontal=True, gap="small", key="arms-cards"):
         for arm in (a for a in findings.arms_of(result) if "@" not in a):  # further sizes are on the budget curve
             value = result["arms"][arm]["metrics"][metric]
-            st.metric(
-                ui.plain(findings.arm_label(arm)),
-                findings.shown(metric, value["mean"]),
-                help=f"With its 95 % interval: {findings.interval(metric, value)}",
-                border=True,
-                width=CARD,
-            )
+            with st.container(key=f"arm-{arm}", width=CARD):
+                st.metric(
+                    ui.plain(findings.arm_label(arm)),
+                    findings.shown(metric, value["mean"]),
+                    help=f"With its 95 % interval: {findings.interval(metric, value)}",
+                    border=True,
+                )
 
 
 def _warn(ws: ui.Workspace, result: dict[str, Any]) -> None:
