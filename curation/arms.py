@@ -1,6 +1,6 @@
-"""Arms as people meet them: what each will cost, how its loss runs, and what it answered.
+"""Arms as people meet them before and while they are tuned: what each will cost, how its loss runs.
 
-Numbers and tables from configs, job readings and stored results; the sentences on them are in `findings`.
+Numbers and tables from configs and job readings; what came of them is in `findings` and `answers`.
 """
 
 from __future__ import annotations
@@ -9,17 +9,11 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from curation import design, results
+from curation import design
 from curation.config import ExperimentConfig
 from curation.wording import in_order
-from curation.workspace import Workspace
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-# ----------------------------------------------------------------------------------------------- before and meanwhile
 
 
 @dataclass(frozen=True)
@@ -157,64 +151,3 @@ def course(planned: Sequence[Sequence[Any]], readings: Sequence[Mapping[str, Any
             seconds += after["time"] - before["time"]
     left = planned[place][3] - last["done"] + sum(row[3] for row in planned[place + 1 :])
     return Course(arm, seed, place + 1, len(planned), seconds / taken * left if taken > 0 else None)
-
-
-# ---------------------------------------------------------------------------------------------------------- answers
-
-SHOWN = {
-    "all": "All",
-    "gained": "Selected right, random wrong",
-    "lost": "Selected wrong, random right",
-    "apart": "Arms disagree",
-    "wrong": "Every arm wrong",
-    "right": "Every arm right",
-}
-
-
-def count_answers(ws: Workspace, record: results.ExperimentRecord, show: str = "all") -> int:
-    """Return how many test examples there are of a kind; `show` as for `answers`."""
-    if record.result is None:
-        return 0
-    return record.result["n_test"] if show == "all" else len(_of_kind(ws, record, show))
-
-
-def answers(
-    ws: Workspace, record: results.ExperimentRecord, *, show: str = "all", offset: int = 0, limit: int = 5
-) -> pd.DataFrame:
-    """Return one page of test prompts with what each arm answered.
-
-    Parameters
-    ----------
-    show : str
-        Which ones; a key of `SHOWN`.
-    offset, limit : int
-        Which of those.
-
-    Returns
-    -------
-    DataFrame
-        As `results.answers`; the index is the place in the test set, from 0.
-    """
-    if show == "all":
-        frame = results.answers(ws, record, offset, limit)
-        return frame.set_index(frame.index + offset)
-    return _of_kind(ws, record, show).iloc[offset : offset + limit]
-
-
-def _of_kind(ws: Workspace, record: results.ExperimentRecord, show: str) -> pd.DataFrame:
-    frame = results.answers(ws, record, 0, record.result["n_test"] if record.result else 0)
-    columns = {str(c).removesuffix(": right"): c for c in frame if str(c).endswith(": right")}
-    judged = frame[list(columns.values())].eq(True).set_axis(list(columns), axis=1)  # None is not right
-    if judged.empty:
-        return frame.iloc[:0]
-    every, some = judged.all(axis=1), judged.any(axis=1)
-    selected, random = (judged[arm] if arm in judged else every & ~every for arm in ("selected", "random"))
-    return frame[
-        {
-            "gained": selected & ~random,
-            "lost": random & ~selected,
-            "apart": some & ~every,
-            "wrong": ~some,
-            "right": every,
-        }[show]
-    ]

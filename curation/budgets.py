@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from curation.design import ZERO_SHOT, base_of
+from curation.wording import in_order
 
 if TYPE_CHECKING:
     from curation.evaluation import Evaluation
@@ -54,9 +55,9 @@ def lines(result: Mapping[str, Any], metric: str) -> list[Line]:
         One of its metrics.
     """
     found: dict[str, list[Point]] = {}
-    for arm, told in result["arms"].items():
+    for arm in in_order(result["arms"]):
         if arm not in (ZERO_SHOT, "full", "off_task"):
-            value = told["metrics"][metric]
+            value = result["arms"][arm]["metrics"][metric]
             point = Point(arm, budget_of(arm, len(result["selected"])), value["mean"], value["low"], value["high"])
             found.setdefault(base_of(arm), []).append(point)
     told = result.get("knees", {})

@@ -74,6 +74,7 @@ def experiment(
     TrainingError
         If training fails, or diverged in every arm.
     """
+    from curation.evaluation import fingerprints
     from curation.models import fingerprint
 
     progress, orders = progress or Silent(), orders or Orders()
@@ -92,7 +93,7 @@ def experiment(
             model=model,
             config={k: v for k, v in config.to_dict().items() if k not in _ASIDE},
             **{k: v for k, v in dataclasses.asdict(inputs).items() if k != "model"},
-            **{name: value for name, value in disturbed.items() if value},
+            **{name: value for name, value in {**disturbed, "files": fingerprints(asked)}.items() if value},
         )
 
     key = key_of(stops=orders.stops(), left=orders.left_out())
@@ -305,7 +306,8 @@ def evaluation_key(inputs: Inputs, arm: str | None, config: EvaluationConfig) ->
     from curation.models import fingerprint
 
     model = inputs.model
-    further: dict[str, Any] = {"options": config.options, "left_out": inputs.left_out}
+    files = evaluation.fingerprints(config)
+    further: dict[str, Any] = {"options": config.options, "left_out": inputs.left_out, "files": files}
     return content_key(
         "evaluation",
         version=evaluation.VERSION,
@@ -338,7 +340,7 @@ def measurable(config: EvaluationConfig, tests: str | None) -> tuple[str, ...]:
     """Return the metrics that can be judged; without a test set only those on the queries."""
     from curation import evaluation
 
-    kept = tuple(n for n in config.metrics if tests or evaluation.METRICS.load(n).role == "queries")
+    kept = tuple(n for n in config.metrics if tests or evaluation.METRICS.load(n).role != "tests")
     if not kept:
         raise EvaluationError(
             f"the metrics {', '.join(config.metrics)} need a test set and there is none; load one, or add query_loss"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from curation.rounds import Round
 
 _FADED = 0.22
+_BAND = 0.12  # several lie over each other
 _SMOOTHED = 12  # the running mean is over about a twelfth of a curve
 _POINTS = 400  # most points a line has
 _SOURCES = 12
@@ -80,7 +81,7 @@ def arms(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -
             bgcolor=palette.background,
             borderpad=1,
         )
-    ticks = [label(arm_label(arm)) + (f" · {_count(result, arm)}" if _count(result, arm) else "") for arm in names]
+    ticks = [label(arm_label(arm)) + _count(result, arm) for arm in names]
     figure.update_yaxes(
         tickvals=list(range(len(names))),
         ticktext=ticks,
@@ -88,20 +89,18 @@ def arms(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -
         showgrid=False,
         fixedrange=True,
     )
-    better = "lower" if is_loss(metric) else "higher"
-    unit = "nats a token" if is_loss(metric) else "%"
-    figure.update_xaxes(title=f"{metric_label(metric)}, {unit} ({better} is better)", fixedrange=True)
+    figure.update_xaxes(title=_axis(metric), fixedrange=True)
     if not is_loss(metric):  # from zero, with room for a mark that stands on it
         told = [result["arms"][arm]["metrics"][metric] for arm in names]
         top = max(100 * max(t["mean"], t["high"] or 0, *t["per_seed"]) for t in told)
         figure.update_xaxes(range=[-0.03 * top, 1.05 * top] if top else [-1, 10])
-    return _styled(figure, palette, height=70 + 62 * len(names), legend=False)
+    return styled(figure, palette, height=70 + 62 * len(names), legend=False)
 
 
 def _count(result: Mapping[str, Any], arm: str) -> str:
-    """Size of an arm whose name does not say it."""
+    """How many examples an arm has, where its name does not say so."""
     n = result["arms"][arm]["n_examples"]
-    return f"{n:,}" if n and "@" not in arm else ""
+    return f" · {n:,}" if n and "@" not in arm else ""
 
 
 def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "light") -> go.Figure:
@@ -161,7 +160,7 @@ def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "l
     if spread_out:
         figure.update_xaxes(dtick="D2")
     figure.update_yaxes(title=f"{'Loss' if watched else 'Training loss'}, nats a token")
-    return _styled(figure, palette, height=300, legend=True)
+    return styled(figure, palette, height=300, legend=True)
 
 
 def _by_seed(points: Sequence[Mapping[str, Any]], name: str) -> dict[Any, list[Mapping[str, Any]]]:
@@ -217,7 +216,7 @@ def composition(picked: Mapping[str, int], pool: Mapping[str, int] | None = None
     figure.update_yaxes(autorange="reversed", showgrid=False, fixedrange=True, type="category")
     figure.update_xaxes(title="Share of examples, %", fixedrange=True, rangemode="tozero")
     figure.update_layout(barmode="group", bargap=0.3)
-    return _styled(figure, palette, height=110 + 34 * (len(names) + 1), legend=bool(pool))
+    return styled(figure, palette, height=110 + 34 * (len(names) + 1), legend=bool(pool))
 
 
 def budgets(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -> go.Figure:
@@ -238,7 +237,8 @@ def budgets(result: Mapping[str, Any], metric: str = "", *, theme: str = "light"
         if name in result["arms"]:
             at = scale * result["arms"][name]["metrics"][metric]["mean"]
             dash = {"dash": "dot" if name == "zero_shot" else "dash", "width": 1.5, "color": palette.pool}
-            figure.add_hline(at, line=dash, layer="below", annotation_text=text, annotation_font_color=palette.pool)
+            note = {"text": text, "font_color": palette.pool}
+            figure.add_hline(at, line=dash, layer="below", annotation=note, annotation_position="top left")
     colours = _colours(result["arms"], palette)
     for line in lines(result, metric):
         colour = colours[line.base]
@@ -271,10 +271,15 @@ def budgets(result: Mapping[str, Any], metric: str = "", *, theme: str = "light"
                 hovertemplate=f"from {point.budget:,} examples on no larger budget is told to be better<extra></extra>",
                 showlegend=False,
             )
+    sizes = sorted({p.budget for line in lines(result, metric) for p in line.points})
+    figure.update_xaxes(title="Budget, examples (logarithmic)", type="log", tickvals=sizes, ticktext=[*map(str, sizes)])
+    figure.update_yaxes(title=_axis(metric))
+    return styled(figure, palette, height=360, legend=True)
+
+
+def _axis(metric: str) -> str:
     better, unit = ("lower", "nats a token") if is_loss(metric) else ("higher", "%")
-    figure.update_xaxes(title="Budget, examples (logarithmic)", type="log")
-    figure.update_yaxes(title=f"{metric_label(metric)}, {unit} ({better} is better)")
-    return _styled(figure, palette, height=360, legend=True)
+    return f"{metric_label(metric)}, {unit} ({better} is better)"
 
 
 def _ends_of(line: Line) -> list[list[tuple[Point, float | None]]]:
@@ -283,7 +288,7 @@ def _ends_of(line: Line) -> list[list[tuple[Point, float | None]]]:
 
 def _faded(colour: str) -> str:
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{_FADED})"
+    return f"rgba({red},{green},{blue},{_BAND})"
 
 
 def quantiles(check: Mapping[str, Any], metric: str, *, theme: str = "light") -> go.Figure:
@@ -301,16 +306,10 @@ def quantiles(check: Mapping[str, Any], metric: str, *, theme: str = "light") ->
     figure = go.Figure()
     numbers = [n for n, part in enumerate(check["parts"]) if "metrics" in part]  # the others diverged
     told = [check["parts"][n]["metrics"][metric] for n in numbers]
-    ends = [(t["mean"] if t["low"] is None else t["low"], t["mean"] if t["high"] is None else t["high"]) for t in told]
     figure.add_scatter(
         x=[check["parts"][n]["distance"] for n in numbers],
         y=[scale * t["mean"] for t in told],
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": [scale * (high - t["mean"]) for t, (_, high) in zip(told, ends, strict=True)],
-            "arrayminus": [scale * (t["mean"] - low) for t, (low, _) in zip(told, ends, strict=True)],
-        },
+        error_y=_bars(told, scale),
         mode="lines+markers+text",
         text=[str(n + 1) for n in numbers],
         textposition="middle right",
@@ -318,10 +317,9 @@ def quantiles(check: Mapping[str, Any], metric: str, *, theme: str = "light") ->
         marker={"size": 10},
         hovertemplate="part %{text}, distance %{x:.3f}: %{y:.3g}<extra></extra>",
     )
-    better, unit = ("lower", "nats a token") if is_loss(metric) else ("higher", "%")
     figure.update_xaxes(title="Mean distance of the tuned rows to the queries")
-    figure.update_yaxes(title=f"{metric_label(metric)}, {unit} ({better} is better)")
-    return _styled(figure, palette, height=340, legend=False)
+    figure.update_yaxes(title=_axis(metric))
+    return styled(figure, palette, height=340, legend=False)
 
 
 def rounds(told: Sequence[Round], metric: str, *, theme: str = "light") -> go.Figure:
@@ -342,17 +340,10 @@ def rounds(told: Sequence[Round], metric: str, *, theme: str = "light") -> go.Fi
     colours = _colours((), palette)
     for arm in ("random", "selected"):
         points = [(name, arms[arm]["metrics"][metric]) for name, arms in results if arm in arms]
-        spans = [[p["mean"] if p[end] is None else p[end] for _, p in points] for end in ("low", "high")]
-        means = [p["mean"] for _, p in points]
         figure.add_scatter(
             x=[name for name, _ in points],
-            y=[scale * mean for mean in means],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [scale * (high - mean) for high, mean in zip(spans[1], means, strict=True)],
-                "arrayminus": [scale * (mean - low) for low, mean in zip(spans[0], means, strict=True)],
-            },
+            y=[scale * p["mean"] for _, p in points],
+            error_y=_bars([p for _, p in points], scale),
             mode="lines+markers",
             line={"color": colours[arm], "width": 2},
             marker={"size": 10},
@@ -363,10 +354,15 @@ def rounds(told: Sequence[Round], metric: str, *, theme: str = "light") -> go.Fi
         base = scale * results[0][1]["zero_shot"]["metrics"][metric]["mean"]
         line = {"dash": "dot", "width": 1.5, "color": palette.pool}
         figure.add_hline(base, line=line, layer="below", annotation_text="untuned", annotation_font_color=palette.pool)
-    better, unit = ("lower", "nats a token") if is_loss(metric) else ("higher", "%")
     figure.update_xaxes(type="category", fixedrange=True)
-    figure.update_yaxes(title=f"{metric_label(metric)}, {unit} ({better} is better)", fixedrange=True)
-    return _styled(figure, palette, height=320, legend=True)
+    figure.update_yaxes(title=_axis(metric), fixedrange=True)
+    return styled(figure, palette, height=320, legend=True)
+
+
+def _bars(told: Sequence[Mapping[str, Any]], scale: float) -> dict[str, Any]:
+    """Bars from each mean to its interval's ends; an end that is None is infinite and gets none."""
+    up, down = ([0.0 if t[end] is None else scale * abs(t[end] - t["mean"]) for t in told] for end in ("high", "low"))
+    return {"type": "data", "symmetric": False, "array": up, "arrayminus": down}
 
 
 def _round_label(told: Round) -> str:
@@ -386,7 +382,8 @@ def _colours(arms: Iterable[str], palette: Palette) -> dict[str, str]:
     return known | {base: palette.categories[(3, 4, 5, 7, 8)[n % 5]] for n, base in enumerate(others)}
 
 
-def _styled(figure: go.Figure, palette: Palette, *, height: int, legend: bool) -> go.Figure:
+def styled(figure: go.Figure, palette: Palette, *, height: int, legend: bool) -> go.Figure:
+    """Give a figure the look that all results have."""
     figure.update_layout(**look(palette, height))
     figure.update_layout(
         margin={"l": 8, "r": 24, "t": 34 if legend else 12, "b": 8},

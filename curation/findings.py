@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from curation.wording import (
@@ -26,7 +23,6 @@ from curation.wording import (
     number,
     shown,
 )
-from curation.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +31,6 @@ __all__ = [
     "ADVICE",
     "ARMS",
     "Finding",
-    "answer_lengths",
     "arm_label",
     "arms_of",
     "arms_table",
@@ -170,7 +165,7 @@ def _against_random(metric: str, n: int, told: Mapping[str, Any]) -> Finding:
     return Finding(
         verdict,
         f"The selected {n:,} examples and as many random ones are not distinguishable in {_name(metric)}: "
-        f"{difference(metric, told)}.",
+        f"{difference(metric, told)}{_despite(told)}.",
     )
 
 
@@ -185,7 +180,17 @@ def _against_zero_shot(metric: str, arm: str, told: Mapping[str, Any]) -> Findin
     return Finding(
         verdict,
         f"Tuning on {who} is not distinguishable from the untuned model in {_name(metric)}: "
-        f"{difference(metric, told)}.",
+        f"{difference(metric, told)}{_despite(told)}.",
+    )
+
+
+def _despite(told: Mapping[str, Any]) -> str:
+    """Say why a difference does not count though its own interval leaves zero out."""
+    if told["low"] is None or told["high"] is None or told["low"] <= 0 <= told["high"]:
+        return ""
+    return (
+        f"; alone it would count, but among {told['comparisons']} arms compared at once it may be chance: tune more "
+        "seeds, or fewer arms"
     )
 
 
@@ -257,6 +262,7 @@ def _about_tests(result: Mapping[str, Any]) -> list[str]:
         told.append("There is one test example: it says next to nothing of others; load more of them.")
     elif n_test < FEW_TESTS:
         told.append(f"Only {n_test} test examples: intervals are wide; {FEW_TESTS} or more tell smaller differences.")
+    told += _partly_judged(result)
     if n := overlap.get("either", 0):
         where = [
             f"{overlap[k]:,} in the {words}" for k, words in (("queries", "query set"), ("pool", "pool")) if overlap[k]
@@ -270,6 +276,21 @@ def _about_tests(result: Mapping[str, Any]) -> list[str]:
             f"{n:,} of the test set's prompts {'stands' if n == 1 else 'stand'} elsewhere too ({', '.join(where)}). "
             f"{done}"
         )
+    return told
+
+
+def _partly_judged(result: Mapping[str, Any]) -> list[str]:
+    """Metrics of the test rows that judged some of them only."""
+    from curation.evaluation import METRICS
+
+    told, (arm, *_) = [], arms_of(result)
+    for metric in (m for m in result["metrics"] if METRICS.load(m).role == "tests"):
+        n = result["arms"][arm]["metrics"][metric]["n_examples"]
+        if n < result["n_test"]:
+            told.append(
+                f"{metric_label(metric)} judged {n:,} of {result['n_test']:,} test examples; the others lack a field "
+                "that it needs, or are too long for the model: add what is missing, or choose another metric."
+            )
     return told
 
 
@@ -317,18 +338,6 @@ def _loss_without_metric(result: Mapping[str, Any]) -> bool:
         return False
     verdicts = {m: _verdict(against[m][other]) for m in ("query_loss", metric)}
     return verdicts["query_loss"] == "better" and verdicts[metric] != "better"
-
-
-def answer_lengths(ws: Workspace, result: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Return the median length in characters of the query set's and the test set's answers; None without a test set."""
-    if not result.get("tests"):
-        return None
-    return _median_answer(ws.root, result["queries"]), _median_answer(ws.root, result["tests"])
-
-
-@lru_cache(maxsize=16)
-def _median_answer(root: Path, dataset: str) -> float:
-    return float(median(len(e.answer) for e in Workspace(root).iter_examples(dataset)))
 
 
 # ----------------------------------------------------------------------------------------------------------- tables

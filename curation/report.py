@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from curation import card, findings, report_sections
+from curation import answers, card, report_sections
 from curation.config import ModelConfig, RunConfig
 from curation.workspace import Workspace
 
@@ -183,7 +183,7 @@ def _records(
         "n_queries": similarity.shape[0],
         "n_tests": ws.count(result["tests"]) if result and result["tests"] else None,
         "decided": {i: _snippet(rows[i].text) for i in decided},
-        "lengths": findings.answer_lengths(ws, result) if result else None,
+        "lengths": answers.answer_lengths(ws, result) if result else None,
         "quantiles": quantiles.newest(ws, saved.represented.key, ModelConfig.from_dict(result["model"]))
         if result
         else None,

@@ -1,4 +1,4 @@
-"""Experiments of a project as a page reads them: design, result, and the arms' answers side by side."""
+"""Experiments of a project as a page reads them: design, and result once there is one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,7 @@ from curation.config import ExperimentConfig
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from curation.data.rows import Example
     from curation.tables import Experiment
-
-
-RIGHT_OR_WRONG = ("exact_match", "numeric_match", "multiple_choice", "pass_at_k")  # the first that was judged counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,41 +44,3 @@ def _result_of(ws: Workspace, job_id: str) -> str:
     """Key of the result that an experiment's job has made, or an empty text."""
     result: dict[str, Any] = json.loads(jobs.job(ws, job_id).result) if job_id else {}
     return str(result.get("experiment", ""))
-
-
-def answers(ws: Workspace, record: ExperimentRecord, offset: int = 0, limit: int = 20) -> pd.DataFrame:
-    """Return test prompts that judge, what was expected, and what each arm answered with its first seed.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``prompt``, ``expected`` and, an arm each, its answer and ``<arm>: right`` (True, False or None).
-    """
-    import pandas as pd
-
-    from curation.evaluation import Evaluation
-
-    if record.result is None or not record.result["tests"]:
-        return pd.DataFrame(columns=["prompt", "expected"])
-    tests = record.result["tests"]
-    left_out = set(record.result.get("left_out", ()))
-    judged_rows = [place for place, row_id in enumerate(ws.ids(tests)) if row_id not in left_out]
-    examples = ws.some(tests, judged_rows[offset : offset + limit])
-    columns: dict[str, list[Any]] = {
-        "prompt": ["\n".join(m.content for m in e.prompt if m.role == "user") for e in examples],
-        "expected": [_expected(e) for e in examples],
-    }
-    for arm, keys in record.result["evaluations"].items():
-        path = ws.artefact("evaluation", next(iter(keys.values()))) / "evaluation.json"
-        judged = Evaluation.from_dict(json.loads(path.read_text()))
-        given = dict(zip(judged.answer_ids, judged.answers, strict=True))
-        metric = next((m for m in RIGHT_OR_WRONG if m in judged.ids), "")
-        right = dict(zip(judged.ids.get(metric, ()), judged.per_example.get(metric, ()), strict=True))
-        columns[arm] = [given.get(e.id, "") for e in examples]
-        columns[f"{arm}: right"] = [right[e.id] == 1.0 if e.id in right else None for e in examples]
-    return pd.DataFrame(columns)
-
-
-def _expected(example: Example) -> str:
-    references = example.field("references") or [example.answer]
-    return str(example.field("answer") or references[0])

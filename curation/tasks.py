@@ -44,7 +44,9 @@ def start(ws: Workspace, project_id: str, kind: str, config: dict[str, Any], tit
         ``name``. ``forecast``: as ``experiment``, whose cost it foretells. ``quantiles``: ``experiment``, for the
         representation that is shown. ``score``: ``scorer``, by which the pool's rows are scored. ``proposal``: ``of``,
         an experiment's job, and ``arm``, whose failures on the dev split are looked for. ``merge``: ``arm`` (key of a
-        tuned model) and ``model``, its base.
+        tuned model) and ``model``, its base. ``judge``:
+        ``experiment`` (key of a finished one), ``first`` and ``second`` (runs), ``judge`` (JudgeConfig) and optionally
+        ``limit``.
 
     Raises
     ------
@@ -161,6 +163,14 @@ def _settle_merge(ws: Workspace, _: str, config: dict[str, Any]) -> dict[str, An
     return {"arm": config["arm"], "model": ModelConfig.from_dict(config["model"]).to_dict()}
 
 
+def _settle_judge(ws: Workspace, _: str, config: dict[str, Any]) -> dict[str, Any]:
+    from curation.evaluation.winning_rate import JudgeConfig
+
+    ws.artefact("experiment", config["experiment"])
+    asked = {name: config[name] for name in ("experiment", "first", "second")}
+    return asked | {"judge": JudgeConfig.from_dict(config["judge"]).to_dict(), "limit": int(config.get("limit", 0))}
+
+
 _SETTLED: dict[str, Callable[[Workspace, str, dict[str, Any]], dict[str, Any]]] = {
     "load": _settle_load,
     "check": _settle_check,
@@ -172,6 +182,7 @@ _SETTLED: dict[str, Callable[[Workspace, str, dict[str, Any]], dict[str, Any]]] 
     "quantiles": _settle_quantiles,
     "proposal": _settle_proposal,
     "merge": _settle_merge,
+    "judge": _settle_judge,
 }
 
 
@@ -285,6 +296,15 @@ def _merge(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[st
     return {"folder": str(merging.merge(ws, config["arm"], ModelConfig.from_dict(config["model"]), progress))}
 
 
+def _judge(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    from curation import judging
+    from curation.evaluation.winning_rate import JudgeConfig
+
+    asked = (config["experiment"], config["first"], config["second"], JudgeConfig.from_dict(config["judge"]))
+    key, _ = judging.judge(ws, *asked, config["limit"], progress)
+    return {"winning_rate": key}
+
+
 def _run(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
     made = pipeline.run(ws, RunConfig.from_dict({k: v for k, v in config.items() if k != "job"}), progress)
     return {name: made[name] for name in ("pool", "queries", "tests", "representation", "experiment")}
@@ -302,5 +322,6 @@ TASKS: dict[str, Callable[[Workspace, dict[str, Any], Progress], dict[str, Any]]
     "quantiles": _quantiles,
     "proposal": _proposal,
     "merge": _merge,
+    "judge": _judge,
     "run": _run,
 }

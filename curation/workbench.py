@@ -15,7 +15,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from curation import findings, overrides, results
+from curation import answers, overrides, results
 from curation.config import ProjectSettings, SelectionConfig
 from curation.detail import Detail, detail
 from curation.errors import WorkspaceError
@@ -176,7 +176,7 @@ def advice(ws: Workspace, project_id: str) -> Advice:
     tests, queries = ws.dataset(project_id, "test"), ws.dataset(project_id, "query")
     lengths = None
     if tests is not None and queries is not None:
-        lengths = findings.answer_lengths(ws, {"queries": queries.key, "tests": tests.key})
+        lengths = answers.answer_lengths(ws, {"queries": queries.key, "tests": tests.key})
     return advise(
         n_pool=len(now.pool_ids),
         n_queries=len(now.query_ids),

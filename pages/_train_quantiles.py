@@ -43,6 +43,7 @@ def draw(ws: ui.Workspace, pid: str, config: ExperimentConfig) -> None:
                 "is always better, 0 that it says nothing."
             )
             if st.button("See it", icon=":material/arrow_forward:", key=ui.key("quantiles-see")):
+                st.session_state[ui.key("part")] = "nearness"
                 ui.go("evaluate")
     n_usable = ws.count(view.represented.record["pool"]) - len(view.represented.unusable)
     asked = config.quantiles or QuantileConfig()

@@ -1,17 +1,9 @@
-"""What arms will cost, how their loss runs, and what they answered."""
+"""What arms will cost, and how their loss runs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import pandas as pd
-import pytest
-
-from curation import arms, design, results
+from curation import arms, design
 from curation.config import ExperimentConfig, TrainingConfig
-
-if TYPE_CHECKING:
-    from curation.workspace import Workspace
 
 
 def test_a_plan_counts_steps_as_the_trainer_does() -> None:
@@ -101,34 +93,3 @@ def test_the_course_tells_the_training_under_way_and_what_is_left() -> None:
     assert arms.under_way("my, arm, seed 1: answering") == ("my, arm", 1, "answering")
     assert arms.under_way("looking for test rows") is None
     assert arms.course(planned, [{**new[0], "stage": "another, seed 9: training"}]) is None
-
-
-RIGHT = {  # test example → zero-shot, random, selected
-    0: (False, False, True),
-    1: (False, True, False),
-    2: (True, True, True),
-    3: (False, False, False),
-    4: (None, False, True),
-}
-
-
-@pytest.mark.parametrize(
-    ("show", "places"),
-    [("all", [0, 1, 2, 3, 4]), ("gained", [0, 4]), ("lost", [1]), ("apart", [0, 1, 4]), ("wrong", [3]), ("right", [2])],
-)
-def test_answers_are_filtered_by_who_was_right(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, show: str, places: list[int]
-) -> None:
-    names = ("zero_shot", "random", "selected")
-    frame = pd.DataFrame({f"{arm}: right": [row[k] for row in RIGHT.values()] for k, arm in enumerate(names)})
-    frame["prompt"] = [f"p{i}" for i in RIGHT]
-
-    def stored(_ws: Workspace, _record: object, offset: int = 0, limit: int = 20) -> pd.DataFrame:
-        return frame.iloc[offset : offset + limit].reset_index(drop=True)
-
-    monkeypatch.setattr(results, "answers", stored)
-    record = results.ExperimentRecord(None, ExperimentConfig(), {"n_test": 5})  # type: ignore[arg-type]
-    assert arms.count_answers(workspace, record, show) == len(places)
-    whole = arms.answers(workspace, record, show=show, limit=9)
-    assert list(whole.index) == places and list(whole["prompt"]) == [f"p{i}" for i in places]
-    assert list(arms.answers(workspace, record, show=show, offset=1, limit=1).index) == places[1:2]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from curation import arms, comparison, evaluation, experiments, findings, pipeline, results, views
+from curation import answers, arms, comparison, evaluation, experiments, findings, pipeline, results, views
 from curation.config import BudgetConfig, EvaluationConfig, ExperimentConfig, RunConfig, TrainingConfig
 from curation.errors import EvaluationError, SelectionError, TrainingError
 from curation.workspace import Workspace
@@ -154,9 +154,11 @@ def test_overlap_is_said_and_left_out_on_request(
     assert "They were left out." in next(w for w in findings.warnings(without) if "stand elsewhere" in w)
     assert len(script.tuned) == 6  # judged anew, not tuned anew
     record = results.ExperimentRecord(None, ExperimentConfig(), without)  # type: ignore[arg-type]
-    shown = results.answers(workspace, record, limit=30)
-    assert len(shown) == 20 == arms.count_answers(workspace, record) and "add the numbers 4" not in shown["prompt"][0]
-    assert shown["selected"].tolist() == ["words"] * 20 and shown["selected: right"].sum() > 0
+    shown, n = answers.answers(workspace, record, limit=30)
+    assert len(shown) == 20 == n and "add the numbers 4" not in shown["prompt"][0]
+    assert shown["selected/0"].tolist() == ["words"] * 20 and shown["selected/0: right"].sum() > 0
+    assert set(without["tuned"]) == {"random", "selected"} and set(without["tuned"]["random"]) == {"0", "1", "2"}
+    assert workspace.find("arm", without["tuned"]["selected"]["1"])
 
 
 def test_epochs_are_judged_on_the_queries_or_a_dev_split_never_on_rows_that_judge_arms(

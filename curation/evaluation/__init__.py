@@ -32,6 +32,7 @@ METRICS: Registry[Metric] = Registry(
         "rouge_l": "curation.evaluation.rouge_l:RougeL",
         "multiple_choice": "curation.evaluation.multiple_choice:MultipleChoice",
         "pass_at_k": "curation.evaluation.pass_at_k:PassAtK",
+        "harness": "curation.evaluation.harness:Harness",
     },
 )
 
@@ -119,14 +120,12 @@ def evaluate(
     judge = Judge(model, adapter, rows, config, progress or Silent())
     per_example, ids, summary = {}, {}, {}
     for name, metric in metrics.items():
-        judged = [
-            (example.id, value)
-            for example, value in zip(rows[metric.role], metric.measure(judge), strict=True)
-            if value is not None
-        ]
+        judged = metric.measured(judge)
         if not judged:
             reason = next(iter(judge.rejected.values()), "the model gave nothing")
-            raise EvaluationError(f"{name} can judge none of the {len(rows[metric.role])} {metric.role} ({reason})")
+            raise EvaluationError(
+                f"{name} can judge none of the {len(rows.get(metric.role, ()))} {metric.role} ({reason})"
+            )
         ids[name] = [row_id for row_id, _ in judged]
         per_example[name] = [value for _, value in judged]
         summary[name] = sum(per_example[name]) / len(judged)
@@ -164,32 +163,35 @@ def check(
     """
     rows = {"queries": queries, "tests": tests}
     metrics = {name: METRICS.create(name, **config.options.get(name, {})) for name in config.metrics}
-    metrics = {name: metric for name, metric in metrics.items() if rows[metric.role]}
+    metrics = {name: metric for name, metric in metrics.items() if metric.role not in rows or rows[metric.role]}
     if not metrics:
         raise EvaluationError(
             f"nothing to judge by: metrics {', '.join(config.metrics) or 'none'} with {len(queries)} queries and "
             f"{len(tests)} tests; give rows for at least one metric"
         )
-    lacking = [pair for name, metric in metrics.items() for pair in _lacking(name, metric, rows[metric.role])]
+    lacking = [pair for name, metric in metrics.items() for pair in _lacking(name, metric, rows.get(metric.role, ()))]
     for metric in metrics.values():
         metric.prepare()
     return metrics, lacking
 
 
+_AS_IF: dict[str, Any] = {"allow": True, "tasks": ("any",)}
+
+
 def unmeasurable(queries: Sequence[Example], tests: Sequence[Example]) -> dict[str, str]:
     """Return metric → why these rows or this machine do not allow it, for those that can't be measured.
 
-    A metric that has to be allowed first is looked at as if it were.
+    A metric that has to be allowed first, or given a task, is looked at as if it were.
     """
     rows = {"queries": queries, "tests": tests}
     found = {}
     for name in METRICS:
-        allowed = {"allow": True} if "allow" in METRICS.load(name).Config.__dataclass_fields__ else {}
-        metric = METRICS.create(name, **allowed)
-        judged = rows[metric.role]
-        if not judged:
+        known = METRICS.load(name).Config.__dataclass_fields__
+        metric = METRICS.create(name, **{k: v for k, v in _AS_IF.items() if k in known})
+        judged = rows.get(metric.role, ())
+        if metric.role in rows and not judged:
             found[name] = f"there are no {metric.role}; load some"
-        elif all(metric.lacks(row) for row in judged):
+        elif judged and all(metric.lacks(row) for row in judged):
             found[name] = f"each of the {len(judged):,} {metric.role} lacks what it needs: {metric.lacks(judged[0])}"
         else:
             try:
@@ -199,10 +201,16 @@ def unmeasurable(queries: Sequence[Example], tests: Sequence[Example]) -> dict[s
     return found
 
 
+def fingerprints(config: EvaluationConfig) -> dict[str, str]:
+    """Return metric → what its values depend on beyond its options, of those that have such a thing."""
+    made = {name: METRICS.create(name, **config.options.get(name, {})).fingerprint() for name in config.metrics}
+    return {name: value for name, value in made.items() if value}
+
+
 def _lacking(name: str, metric: Metric, rows: Sequence[Example]) -> list[tuple[str, str]]:
     """Return the rows that a metric can't judge for want of a field, with the reason; raise if it can judge none."""
     lacking = [(row.id, f"{name}: {reason}") for row in rows if (reason := metric.lacks(row))]
-    if len(lacking) == len(rows):
+    if rows and len(lacking) == len(rows):
         reason = metric.lacks(rows[0])
         raise EvaluationError(
             f"{name} can judge none of the {len(rows)} {metric.role} (row {rows[0].id[:12]}: {reason}); add what is "

@@ -15,7 +15,7 @@ from curation.data.rows import Example
 if TYPE_CHECKING:
     from curation.evaluation.judge import Judge
 
-Role = Literal["queries", "tests"]
+Role = Literal["queries", "tests", "tasks"]
 
 
 class Metric(ABC):
@@ -23,8 +23,8 @@ class Metric(ABC):
 
     Attributes
     ----------
-    role : {"queries", "tests"}
-        Rows it is measured on.
+    role : {"queries", "tests", "tasks"}
+        Rows it is measured on; "tasks" are its own.
     higher_is_better : bool
         Which way is better.
     lowest, highest : float
@@ -50,9 +50,18 @@ class Metric(ABC):
         del example
         return ""
 
+    def fingerprint(self) -> str:
+        """Return what the values depend on beyond the options, such as the hash of a file that they name."""
+        return ""
+
     @abstractmethod
     def measure(self, judge: Judge) -> list[float | None]:
         """Return one value for each row of `role`, None for a row that is rejected or lacks something."""
+
+    def measured(self, judge: Judge) -> list[tuple[str, float]]:
+        """Return the id and value of every row that could be judged."""
+        values = zip(judge.rows[self.role], self.measure(judge), strict=True)
+        return [(example.id, value) for example, value in values if value is not None]
 
 
 class AnswerMetric(Metric):

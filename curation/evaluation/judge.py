@@ -38,6 +38,8 @@ class Judge:
         Longest answer and rows at once.
     progress : Progress
         Told of each batch.
+    seed : int
+        Of answers that are drawn.
 
     Attributes
     ----------
@@ -52,6 +54,7 @@ class Judge:
         rows: Mapping[str, Sequence[Example]],
         config: EvaluationConfig,
         progress: Progress,
+        seed: int = 0,
     ) -> None:
         self.rows, self.config, self.progress = rows, config, progress
         self.rejected: dict[str, str] = {}
@@ -60,6 +63,17 @@ class Judge:
         self._model = _load(model, adapter)
         self._losses: dict[str, list[float | None]] = {}
         self._samples: dict[tuple[Role, int, float], list[list[str] | None]] = {}
+        self._seed = seed
+
+    @property
+    def model(self) -> Any:
+        """The loaded model."""
+        return self._model
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its tokenizer."""
+        return self._encoder.tokenizer
 
     def losses(self, role: Role) -> list[float | None]:
         """Mean loss over the answer tokens of each row, in nats; None for a rejected one."""
@@ -126,8 +140,8 @@ class Judge:
         import torch
         from transformers import GenerationConfig
 
-        tokenizer, model = self._encoder.tokenizer, self._model
-        own = model.generation_config.eos_token_id
+        tokenizer, model, before = self.tokenizer, self._model, self._model.generation_config
+        own = before.eos_token_id
         stops = {*self._encoder.stop_ids, *(own if isinstance(own, list) else [own] if own is not None else [])}
         model.generation_config = GenerationConfig(
             do_sample=temperature > 0,
@@ -146,7 +160,7 @@ class Judge:
             ids = [[tokenizer.pad_token_id] * gap + prompts[i] for gap, i in zip(fill, batch, strict=True)]
             mask = [[0] * gap + [1] * (length - gap) for gap in fill]
             with torch.inference_mode(), torch.random.fork_rng():
-                torch.manual_seed(batch[0])  # drawn answers are the same in every run
+                torch.manual_seed(self._seed + batch[0])  # drawn answers are the same in every run
                 out = model.generate(
                     input_ids=torch.tensor(ids, device=model.device),
                     attention_mask=torch.tensor(mask, device=model.device),
@@ -155,6 +169,7 @@ class Judge:
                 end = next((t for t, token in enumerate(new) if token in stops), len(new))
                 answers[batch[at // n]].append(tokenizer.decode(new[:end], skip_special_tokens=True))
             self.progress.advance(len(batch))
+        model.generation_config = before
         return answers
 
 

@@ -238,6 +238,46 @@ def finish() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
+def result_of() -> Callable[..., dict[str, Any]]:
+    """Return a function that changes the stored result of the project's newest experiment."""
+
+    def change(ws: Workspace, pid: str, *, sizes: bool = False, **changes: Any) -> dict[str, Any]:
+        path = ws.artefact("experiment", ws.experiments(pid)[0].key) / "result.json"
+        result: dict[str, Any] = json.loads(path.read_text()) | changes
+        if sizes:
+            for arm, knee in (("random", 4), ("selected", 12)):
+                result["arms"][f"{arm}@4"] = result["arms"][arm] | {"n_examples": 4}
+                result.setdefault("knees", {})[arm] = dict.fromkeys(result["metrics"], knee)
+        path.write_text(json.dumps(result))
+        return result
+
+    return change
+
+
+@pytest.fixture
+def checked() -> Callable[..., None]:
+    """Return a function that adds a quantile check of the project's representation."""
+
+    def add(ws: Workspace) -> None:
+        told = {"mean": 1.0, "low": 0.9, "high": 1.1, "per_seed": [1.0]}
+        metrics = ["test_loss", "exact_match"]
+        check = {
+            "parts": [{"distance": n / 10, "metrics": dict.fromkeys(metrics, told)} for n in range(10)],
+            "spearman": {
+                "test_loss": {"mean": 0.9, "low": 0.5, "high": 0.97},
+                "exact_match": {"mean": 0.1, "low": -0.5, "high": 0.6},
+            },
+            "metrics": metrics,
+            "n_examples": 6,
+            "seeds": [0],
+        }
+        with ws.build("quantiles", "9" * 32, {"representation": "e" * 32, "model": {"name": "no-such/model"}}) as part:
+            (part / "check.json").write_text(json.dumps(check))
+
+    return add
+
+
+@pytest.fixture
 def job() -> Callable[..., str]:
     """Return the function that adds an experiment's job in a state."""
     return add_job

@@ -1,0 +1,96 @@
+"""Talking to a tuned model: one conversation continued by the base model or by a run of an experiment.
+
+The model is loaded with its chat form as for judging, answers, and is let go of again: between two questions no memory
+is held. A turn that the model's chat form can't express is refused, never bent.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from curation.answers import arm_of, seed_of
+from curation.config import EvaluationConfig, ModelConfig
+from curation.data.rows import Example, Message
+from curation.design import ZERO_SHOT
+from curation.errors import EvaluationError
+from curation.progress import Silent
+from curation.workspace import Workspace
+
+
+def can_talk(ws: Workspace, result: Mapping[str, Any], run: str) -> bool:
+    """Whether the model of a run is here: the base model always, a tuned one where its weights are kept."""
+    return arm_of(run) == ZERO_SHOT or ws.find("arm", _tuned(result, run) or "none") is not None
+
+
+def _tuned(result: Mapping[str, Any], run: str) -> str:
+    """Key of the tuned model; experiments of older versions did not keep it."""
+    return str(result.get("tuned", {}).get(arm_of(run), {}).get(str(seed_of(run)), ""))
+
+
+def reply(
+    ws: Workspace,
+    result: Mapping[str, Any],
+    run: str,
+    turns: Sequence[tuple[str, str]],
+    *,
+    max_new_tokens: int = 128,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> str:
+    """Return what a run's model says next.
+
+    Parameters
+    ----------
+    result : mapping
+        As `curation.experiments.experiment` returns it.
+    run : str
+        Whose model; a run of zero-shot is the base model.
+    turns : sequence of (role, text)
+        The conversation so far; the last turn is the user's.
+    max_new_tokens : int
+        Longest reply.
+    temperature : float
+        0 always takes the likeliest token; above, tokens are drawn.
+    seed : int
+        Of what is drawn: the same seed gives the same reply.
+
+    Raises
+    ------
+    EvaluationError
+        If the tuned model is not kept here, or the conversation does not fit the model.
+    ModelError
+        If the model can't be loaded.
+    """
+    from curation.evaluation.judge import Judge
+
+    adapter = None
+    if arm_of(run) != ZERO_SHOT:
+        if not can_talk(ws, result, run):
+            raise EvaluationError(
+                f"the tuned model of {run} is not in this workspace (it was judged elsewhere, or by an older version); "
+                "start the same experiment again to have it, or talk to the base model"
+            )
+        adapter = ws.artefact("arm", _tuned(result, run)) / "model"
+    row = Example("conversation", (*(Message(role, text) for role, text in turns), Message("assistant", "")))
+    config = EvaluationConfig(max_new_tokens=max_new_tokens, batch_size=1)
+    judge = Judge(ModelConfig.from_dict(result["model"]), adapter, {"tests": [row]}, config, Silent(), seed)
+    try:
+        said = judge.samples("tests", 1, temperature)[0]
+        reason = judge.rejected.get(row.id, "")
+    finally:
+        del judge
+        _release()
+    if said is None:
+        raise EvaluationError(f"the model can't take this conversation: {reason}")
+    return said[0]
+
+
+def _release() -> None:
+    """Give back what the model held, on the GPU too."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,181 @@
+"""Blind votes: a person sees two answers to one prompt, not whose they are, and says which is better.
+
+The log of an experiment is append-only JSON lines in the workspace (``votes/<experiment>.jsonl``): undo is a line too,
+so nothing is lost, and a restart or another tab goes on where it stood. Which prompt comes next and which answer stands
+left is drawn from the two runs, the voter and the row, never from the clock: the order is the same after a reload, and
+another voter has another one.
+
+The winning rate is (wins + ties / 2) / prompts, over prompts on which the two answers differ, as a judge's is; where
+several people voted on a prompt it counts once, with their mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from filelock import FileLock
+
+from curation.database import storage_errors
+from curation.errors import EvaluationError
+from curation.evaluation.statistics import Interval, interval
+from curation.evaluation.winning_rate import Pair
+from curation.workspace import Workspace
+
+CHOICES = ("left", "right", "tie")
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One line of the log: who preferred which run's answer to a row, when; `better` is "" for a tie.
+
+    `left` and `right` are the runs as they stood; an undo takes back its author's last vote that stands.
+    """
+
+    row: str
+    left: str
+    right: str
+    better: str = ""
+    author: str = ""
+    time: float = 0.0
+    action: str = "vote"
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """What is put to the vote next: a pair's row and answers, and the runs that they are of, still to be hidden."""
+
+    row: str
+    question: str
+    answers: tuple[str, str]  # left, right
+    runs: tuple[str, str]  # left, right
+
+
+@dataclass(frozen=True)
+class Preference:
+    """What the votes on two runs come to; the rate is the first run's.
+
+    Attributes
+    ----------
+    rate : Interval
+        (wins + ties / 2) / prompts, with its interval over prompts.
+    wins, losses, ties : int
+        Votes.
+    voters : int
+        People who voted.
+    """
+
+    rate: Interval
+    wins: int
+    losses: int
+    ties: int
+    voters: int
+
+
+def log(ws: Workspace, experiment: str) -> list[Vote]:
+    """Return an experiment's whole log, oldest first; a line that a power cut left half written is passed over."""
+    path = ws.root / "votes" / f"{experiment}.jsonl"
+    if not path.is_file():
+        return []
+    found = []
+    for line in path.read_bytes().split(b"\n"):
+        with suppress(ValueError):
+            found.append(Vote(**json.loads(line)))
+    return found
+
+
+def standing(entries: Iterable[Vote]) -> list[Vote]:
+    """Return the votes that were not taken back, oldest first."""
+    votes: list[Vote] = []
+    for entry in entries:
+        if entry.action == "vote":
+            votes.append(entry)
+        elif (last := max((i for i, v in enumerate(votes) if v.author == entry.author), default=-1)) >= 0:
+            del votes[last]
+    return votes
+
+
+def of_runs(votes: Iterable[Vote], first: str, second: str) -> list[Vote]:
+    """Return the votes that compare these two runs, whichever stood left."""
+    return [vote for vote in votes if {vote.left, vote.right} == {first, second}]
+
+
+def ballot(pairs: Sequence[Pair], first: str, second: str, votes: Iterable[Vote], author: str = "") -> Ballot | None:
+    """Return what a person is asked next, None once every pair has their vote.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        Rows with the answers of `first` and `second`, as `curation.answers.pairs` has them.
+    votes : iterable of Vote
+        Those that stand.
+    author : str
+        Who votes.
+    """
+    done = {vote.row for vote in of_runs(votes, first, second) if vote.author == author}
+    left = [pair for pair in pairs if pair.id not in done]
+    if not left:
+        return None
+    drawn = {pair.id: _drawn(first, second, author, pair.id) for pair in left}
+    pair = min(left, key=lambda p: drawn[p.id])
+    one, other = sorted((first, second))
+    said = {first: pair.first, second: pair.second}
+    runs = (one, other) if drawn[pair.id][-1] & 1 else (other, one)
+    return Ballot(pair.id, pair.question, (said[runs[0]], said[runs[1]]), runs)
+
+
+def _drawn(first: str, second: str, author: str, row: str) -> bytes:
+    return hashlib.sha256(json.dumps([*sorted((first, second)), author, row]).encode()).digest()
+
+
+def vote(ws: Workspace, experiment: str, asked: Ballot, choice: str, author: str = "") -> Vote:
+    """Append a vote: ``left``, ``right`` or ``tie``.
+
+    Raises
+    ------
+    EvaluationError
+        If `choice` is none of them.
+    """
+    if choice not in CHOICES:
+        raise EvaluationError(f"a vote is {choice!r}, expected one of: {', '.join(CHOICES)}")
+    better = {"left": asked.runs[0], "right": asked.runs[1], "tie": ""}[choice]
+    return _append(ws, experiment, Vote(asked.row, *asked.runs, better, author))
+
+
+def undo(ws: Workspace, experiment: str, author: str = "") -> None:
+    """Take back a person's last vote that stands; without one nothing changes."""
+    if any(v.author == author for v in standing(log(ws, experiment))):
+        _append(ws, experiment, Vote("", "", "", author=author, action="undo"))
+
+
+def _append(ws: Workspace, experiment: str, entry: Vote) -> Vote:
+    entry = dataclasses.replace(entry, time=time.time())
+    folder = ws.root / "votes"
+    with storage_errors(ws.root):
+        folder.mkdir(exist_ok=True)
+        with FileLock(folder / f"{experiment}.lock"), (folder / f"{experiment}.jsonl").open("ab") as file:
+            file.write(b"\n" + json.dumps(dataclasses.asdict(entry)).encode())  # behind a half-written line, too
+    return entry
+
+
+def preference(votes: Iterable[Vote], first: str, second: str) -> Preference | None:
+    """Return what the votes on two runs come to; None without any."""
+    found = of_runs(votes, first, second)
+    if not found:
+        return None
+    values: dict[str, list[float]] = {}
+    for one in found:
+        values.setdefault(one.row, []).append(1.0 if one.better == first else 0.0 if one.better else 0.5)
+    means = [sum(told) / len(told) for told in values.values()]
+    return Preference(
+        rate=interval([means], lowest=0.0, highest=1.0),
+        wins=sum(one.better == first for one in found),
+        losses=sum(one.better == second for one in found),
+        ties=sum(not one.better for one in found),
+        voters=len({one.author for one in found}),
+    )

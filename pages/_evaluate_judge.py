@@ -1,0 +1,103 @@
+"""Evaluate, the judge: a language model at an endpoint of one's choice compares two arms, priced before it is asked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import streamlit as st
+
+from curation import answers, jobs, judging, readings, results, tasks
+from curation.evaluation.winning_rate import PROMPT, JudgeConfig
+from pages import _evaluate_result, _evaluate_votes, _form, _jobs
+from pages import _shell as ui
+
+MISSING = (
+    "Judging needs the extra `judge`, which is not installed here. Run `pip install 'winnow-curation[judge]'` and "
+    "start Winnow again; until then people can judge, under Blind vote."
+)
+
+
+def draw(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
+    """Draw what was judged, and the form that has two more runs judged."""
+    found = judging.judgements(ws, record.key)
+    names = answers.run_names(record.result or {})
+    for told in found:
+        _told(told, names)
+    _jobs.watch(ws, ui.project_id(), "judge")
+    st.subheader("Judge another pair" if found else "Have a language model judge", anchor=False)
+    if not judging.installed():
+        st.info(MISSING, icon=":material/extension:")
+        return
+    chosen = _evaluate_votes.pair(record.result or {}, "judge")
+    if chosen is not None:
+        with ui.guard():
+            _form_and_start(ws, record, *chosen)
+
+
+def _told(told: dict[str, Any], names: dict[str, str]) -> None:
+    first, second = (names.get(told[k], told[k]) for k in ("first", "second"))
+    with st.container(border=True):
+        _evaluate_result.said(readings.preferred(told["rate"], first, second, "the judge"))
+        judge, money = told["judge"], f", {told['cost']:.2g} in your currency" if told["cost"] else ""
+        st.caption(
+            f"{told['wins']:,} won, {told['losses']:,} lost, {told['ties']:,} tied. Both orders agree on "
+            f"{100 * told['agreement']:.0f} % of the pairs; where they do not it is a tie. The answer read first got "
+            f"{100 * told['first_place']:.0f} % of the clear verdicts (50 % is fair)."
+            + (f" {len(told['unreadable']):,} verdicts could not be read and count nowhere." * bool(told["unreadable"]))
+        )
+        st.caption(
+            f"Judge: {ui.plain(judge['model'])} at {ui.plain(judge['endpoint'])} · "
+            f"{told['input_tokens'] + told['output_tokens']:,} tokens{money}"
+        )
+        with st.expander("What the judge was asked", type="compact"):
+            st.code(judge["prompt"], language=None, wrap_lines=True)
+
+
+def _form_and_start(
+    ws: ui.Workspace, record: results.ExperimentRecord, first: str, second: str, names: dict[str, str]
+) -> None:
+    before = _last_asked(ws)
+    values = _form.fields(JudgeConfig, before, "judge", skip=("prompt",))
+    limit = st.number_input(
+        "Prompts judged at most",
+        0,
+        value=0,
+        help="Drawn from those that the two answer differently. 0: all.",
+        width=220,
+    )
+    with st.expander("What the judge is asked"):
+        values["prompt"] = st.text_area(
+            "Prompt", before.get("prompt", PROMPT), height=300, key=ui.key("judge-prompt"), label_visibility="collapsed"
+        )
+    config = JudgeConfig.from_dict(values)
+    with st.spinner("Reading both arms' answers and pricing …"):
+        plan = judging.plan(ws, record.result or {}, first, second, config, int(limit))
+    price, n = plan.price, len(plan.pairs)
+    if not n:
+        st.info(f"The two answer all of {plan.n_alike:,} prompts alike: there is nothing to judge.")
+        return
+    money = f" That is at most {price.cost:,.2f} in your currency." if price.cost else ""
+    kept = f" {price.kept:,} verdicts are kept from before and cost nothing." if price.kept else ""
+    key = "A key is set" if judging.has_key(config) else "No key is set"
+    st.info(
+        f"**What leaves this machine:** {ui.number(price.calls, 'request')} to {ui.plain(config.endpoint)}, with the "
+        f"prompts of {ui.number(n, 'test row')} and the answers of {ui.plain(names[first])} and "
+        f"{ui.plain(names[second])}, each pair in both orders; {plan.n_alike:,} prompts answered alike stay here. "
+        f"About {price.input_tokens:,} tokens are asked and at most {price.output_tokens:,} answered.{money}{kept} "
+        f"{key} in the environment variable {ui.plain(config.key_variable)}.",
+        icon=":material/outbound:",
+    )
+    if st.button(f"Send and judge {ui.number(n, 'pair')}", type="primary", icon=":material/gavel:"):
+        asked = {"experiment": record.key, "first": first, "second": second, "judge": config.to_dict()}
+        title = f"{names[first]} against {names[second]}, judged"
+        tasks.start(ws, ui.project_id(), "judge", {**asked, "limit": int(limit)}, title)
+        st.rerun()
+
+
+def _last_asked(ws: ui.Workspace) -> dict[str, Any]:
+    """Return how this project's newest judge was asked, so that nobody types it twice."""
+    mine = [j for j in jobs.jobs(ws, ui.project_id()) if j.kind == "judge"]
+    newest = max(mine, key=lambda j: j.created, default=None)
+    found: dict[str, Any] = json.loads(newest.config)["judge"] if newest else {}
+    return found
