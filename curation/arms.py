@@ -133,7 +133,7 @@ def course(planned: Sequence[Sequence[Any]], readings: Sequence[Mapping[str, Any
     Parameters
     ----------
     planned : sequence
-        As `course_of` returns it.
+        As `course_of` returns it, without the arms that are left out.
     readings : sequence of mappings
         As `curation.jobs.metrics` returns them.
     """
@@ -149,5 +149,6 @@ def course(planned: Sequence[Sequence[Any]], readings: Sequence[Mapping[str, Any
         if before["stage"] == after["stage"] and before["attempt"] == after["attempt"] == last["attempt"]:
             taken += after["done"] - before["done"]
             seconds += after["time"] - before["time"]
-    left = planned[place][3] - last["done"] + sum(row[3] for row in planned[place + 1 :])
+    reached = {of[:2]: r["done"] for of, r in steps}  # a resumed experiment has done later ones before
+    left = sum(row[3] - reached.get((row[0], row[1]), 0) for row in planned[place:])
     return Course(arm, seed, place + 1, len(planned), seconds / taken * left if taken > 0 else None)

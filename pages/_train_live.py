@@ -40,7 +40,8 @@ def _draw(ws: ui.Workspace, job_id: str) -> None:
     if curves:
         with st.container(border=True, key=f"live-losses-{job.id}"):
             if alive:
-                _readings(ws, job, arms.course(planned, readings))
+                left = Orders(jobs.folder(ws, job.id)).left_out()
+                _readings(ws, job, arms.course([row for row in planned if row[0] not in left], readings))
             st.plotly_chart(
                 figures_results.losses(curves, theme=theme()), theme=None, config=PLAIN, key=f"live-{job.id}"
             )

@@ -88,6 +88,9 @@ def test_the_course_tells_the_training_under_way_and_what_is_left() -> None:
     watched = {"stage": stage, "attempt": 2, "done": 4, "time": 999.0, "query_loss": 1.0}
     told = arms.course(planned, [*old, *new, watched])
     assert told == arms.Course("random", 1, 2, 4, 2.0 * (2 + 6 + 10))
+    before = {"stage": "selected, seed 0: training", "attempt": 1, "done": 6, "time": 1.0, "loss": 1.0}
+    again = arms.course(planned, [before, *old, *new])
+    assert again == arms.Course("random", 1, 2, 4, 2.0 * (2 + 10))  # that one was done by an earlier attempt
     assert arms.course(planned, old[:1]) == arms.Course("random", 1, 2, 4, None)
     assert arms.course(planned, []) is None
     assert arms.under_way("my, arm, seed 1: answering") == ("my, arm", 1, "answering")
