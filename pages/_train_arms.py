@@ -79,8 +79,8 @@ def draw(ws: ui.Workspace, pid: str, current: ExperimentConfig, chosen: comparis
         "from the queries, so what it gains is form. Zero-shot, the model as it is, is always an arm: on modern base "
         "models tuning on 500 examples often loses against it (TIS, arXiv 2602.14696)."
     )
-    given = sum(len(st.session_state[ui.key(f"train-{k}")]) for k in ("saved", "selectors", "files", "budgets"))
-    with st.expander("Further arms and sizes" + (f" :gray[· {given} chosen]" if given else "")):
+    given = [st.session_state[ui.key(f"train-{k}")] for k in ("saved", "selectors", "files", "budgets")]
+    with st.expander("Further arms and sizes", expanded=any(given)):
         further = _further(ws, pid, chosen)
         equal = st.segmented_control(
             "What all arms have alike",
