@@ -74,6 +74,8 @@ def _price(
     reused: int,
     progress: Progress,
 ) -> Cost:
+    from curation import evaluation
+
     tuning: dict[str, float] = {}
     disk = memory = gpu_memory = 0
     if todo:
@@ -103,7 +105,8 @@ def _price(
         disk,
         len(todo),
         reused,
-        "tried a few steps of training, and judged one batch of rows, with this model on your own rows",
+        "tried a few steps of training, and judged one batch of rows, with this model on your own rows"
+        + ("" if evaluation.on_rows(asked.metrics) == asked.metrics else "; harness tasks come on top, untold"),
         _warnings(ws, memory, disk),
     )
 
@@ -126,6 +129,9 @@ def _try_judging(
     began = time.monotonic()
     models.load_causal_lm(inputs.model)
     loading = time.monotonic() - began
+    asked = dataclasses.replace(asked, metrics=evaluation.on_rows(asked.metrics))
+    if not asked.metrics:
+        return loading, Peak()
     few = [list(rows[: asked.batch_size]) for rows in (queries, tests)]
     with Peak() as peak:
         took = evaluation.evaluate(inputs.model, None, few[0], few[1], asked).seconds

@@ -19,6 +19,7 @@ from curation.config import ExperimentConfig
 from curation.data.rows import Example
 from curation.design import ZERO_SHOT, Inputs
 from curation.errors import DataError, EvaluationError
+from curation.evaluation import on_rows
 from curation.experiments import experiment, judge, measurable, trainings, tune
 from curation.findings import main_metric
 from curation.held_out import hold_out
@@ -83,7 +84,7 @@ def failures(
         raise EvaluationError(f"the experiment has no tuned arm {arm!r}, expected one of: {', '.join(tuned) or 'none'}")
     dev = set(inputs.dev)
     only = dataclasses.replace(inputs, left_out=tuple(i for i in ws.ids(inputs.tests) if i not in dev))
-    metric = main_metric({"metrics": measurable(config.evaluation, inputs.tests)})
+    metric = main_metric({"metrics": on_rows(measurable(config.evaluation, inputs.tests)) or ("test_loss",)})
     asked = dataclasses.replace(config.evaluation, metrics=(metric,))
     seed, ids, training = tuned[arm]
     title = training_name(arm, seed)

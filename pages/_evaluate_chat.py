@@ -26,16 +26,16 @@ def draw(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
             f"{len(names) - len(here)} of {len(names)} tuned models are not in this workspace (tuned elsewhere, or by "
             "an older version); start the same experiment again to talk to them."
         )
+    chosen = st.multiselect(
+        "Models",
+        here,
+        default=_at_first(here),
+        max_selections=MOST,
+        format_func=names.__getitem__,
+        key=ui.key(f"chat-of.{record.experiment.id}"),
+        bind="query-params",
+    )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        chosen = st.multiselect(
-            "Models",
-            here,
-            default=_at_first(here),
-            max_selections=MOST,
-            format_func=names.__getitem__,
-            key=ui.key(f"chat-of.{record.experiment.id}"),
-            bind="query-params",
-        )
         longest = st.number_input("Longest reply, tokens", 1, 4096, 128, key=ui.key("chat-longest"), width=170)
         warmth = st.number_input(
             "Temperature",

@@ -38,7 +38,7 @@ def pair(result: dict[str, Any], name: str) -> tuple[str, str, dict[str, str]] |
                     format_func=names.__getitem__,
                     key=key,
                     bind="query-params",
-                    width=260,
+                    width=240,
                 )
             )
     return chosen[0], chosen[1], names

@@ -87,3 +87,29 @@ def test_the_trials_are_real(workspace: Workspace, run: RunConfig) -> None:
     assert set(told.parts) == {"zero_shot", "random", "selected"} and all(s > 0 for s in told.parts.values())
     assert told.memory > 10**8 and told.disk > 10**4 and told.rows == 2 and told.low < told.seconds < told.high
     assert not workspace.artefacts("arm")
+
+
+def test_rows_that_a_metric_brings_itself_are_not_tried_and_it_says_so(
+    workspace: Workspace, run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from curation import evaluation, experiments, models
+    from curation.config import EvaluationConfig
+    from curation.evaluation import Evaluation
+
+    judged: list[tuple[str, ...]] = []
+
+    def judge(_model: Any, _adapter: Any, _queries: Any, _tests: Any, asked: EvaluationConfig) -> Evaluation:
+        judged.append(asked.metrics)
+        return Evaluation({}, {}, {}, seconds=1.0)
+
+    monkeypatch.setattr(evaluation, "evaluate", judge)
+    monkeypatch.setattr(models, "load_causal_lm", lambda _model: None)
+    monkeypatch.setattr(forecast, "check", lambda *_: None)
+    monkeypatch.setattr(experiments, "check", lambda *_: None)
+    inputs = inputs_of(workspace, run)
+    for metrics, tried in ((("harness", "query_loss"), [("query_loss",)]), (("harness",), [])):
+        judged.clear()
+        asked = design(run, arms=("zero_shot",), evaluation=EvaluationConfig(metrics=metrics)).experiment
+        assert asked is not None
+        assert forecast.estimate(workspace, inputs, asked).how.endswith("harness tasks come on top, untold")
+        assert judged == tried

@@ -201,6 +201,11 @@ def unmeasurable(queries: Sequence[Example], tests: Sequence[Example]) -> dict[s
     return found
 
 
+def on_rows(metrics: Sequence[str]) -> tuple[str, ...]:
+    """Return those of `metrics` that judge given rows; the others bring rows of their own."""
+    return tuple(name for name in metrics if METRICS.load(name).role != "tasks")
+
+
 def fingerprints(config: EvaluationConfig) -> dict[str, str]:
     """Return metric → what its values depend on beyond its options, of those that have such a thing."""
     made = {name: METRICS.create(name, **config.options.get(name, {})).fingerprint() for name in config.metrics}

@@ -10,7 +10,7 @@ import pytest
 
 from curation.config import EvaluationConfig, ModelConfig
 from curation.errors import ConfigError, EvaluationError
-from curation.evaluation import METRICS, check, evaluate, fingerprints
+from curation.evaluation import METRICS, check, evaluate, fingerprints, on_rows
 from curation.evaluation.harness import _value
 
 needs_harness = pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="the extra harness is missing")
@@ -97,3 +97,7 @@ def test_a_changed_file_is_another_measurement(task: str) -> None:
     assert set(before) == {"harness"} and fingerprints(config(tasks=["arc_easy"])) == {}
     Path(task).write_text(Path(task).read_text() + "description: other\n")
     assert fingerprints(asked) != before
+
+
+def test_only_metrics_of_given_rows_can_look_for_failures() -> None:
+    assert on_rows(("query_loss", "harness", "exact_match")) == ("query_loss", "exact_match")
