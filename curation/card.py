@@ -163,7 +163,7 @@ figcaption{color:var(--muted);font-size:14px}
 .t{overflow-x:auto;margin:12px 0 20px}
 table{border-collapse:collapse;width:100%;font-size:14.5px}
 th{color:var(--muted);font-weight:600;text-align:left;white-space:nowrap;background:var(--soft)}
-th:first-child:not(.n),td:first-child:not(.n){min-width:11em}
+th:first-child:not(.n),td:first-child:not(.n){min-width:8.5em}
 th,td{padding:7px 12px;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 pre{background:var(--soft);border:1px solid var(--line);border-radius:6px;padding:16px;overflow:auto;max-height:420px;

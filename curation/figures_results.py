@@ -335,26 +335,28 @@ def rounds(told: Sequence[Round], metric: str, *, theme: str = "light") -> go.Fi
     scale = 1.0 if is_loss(metric) else 100.0
     palette = PALETTES[theme]
     figure = go.Figure()
-    judged = [(_round_label(r), r.record.result) for r in told if r.comparable and r.record]
-    results = [(name, result["arms"]) for name, result in judged if result]
+    judged = [(r.number, r.record.result) for r in told if r.comparable and r.record]
+    results = [(number, result["arms"]) for number, result in judged if result]
     colours = _colours((), palette)
-    for arm in ("random", "selected"):
-        points = [(name, arms[arm]["metrics"][metric]) for name, arms in results if arm in arms]
+    for arm, beside in (("random", -0.04), ("selected", 0.04)):  # intervals side by side
+        points = [(number + beside, arms[arm]["metrics"][metric]) for number, arms in results if arm in arms]
         figure.add_scatter(
-            x=[name for name, _ in points],
+            x=[place for place, _ in points],
             y=[scale * p["mean"] for _, p in points],
             error_y=_bars([p for _, p in points], scale),
             mode="lines+markers",
             line={"color": colours[arm], "width": 2},
             marker={"size": 10},
             name=arm_label(arm),
-            hovertemplate=f"{arm_label(arm)}, %{{x}}: %{{y:.3g}}<extra></extra>",
+            hovertemplate=f"{arm_label(arm)}: %{{y:.3g}}<extra></extra>",
         )
     if results and "zero_shot" in results[0][1]:
         base = scale * results[0][1]["zero_shot"]["metrics"][metric]["mean"]
         line = {"dash": "dot", "width": 1.5, "color": palette.pool}
         figure.add_hline(base, line=line, layer="below", annotation_text="untuned", annotation_font_color=palette.pool)
-    figure.update_xaxes(type="category", fixedrange=True)
+    names = [f"Round {r.number}<br>{r.n_queries:,} quer{'y' if r.n_queries == 1 else 'ies'}" for r in told]
+    numbers = [r.number for r in told]
+    figure.update_xaxes(tickvals=numbers, ticktext=names, range=[0.5, len(told) + 0.5], showgrid=False, fixedrange=True)
     figure.update_yaxes(title=_axis(metric), fixedrange=True)
     return styled(figure, palette, height=320, legend=True)
 
@@ -363,10 +365,6 @@ def _bars(told: Sequence[Mapping[str, Any]], scale: float) -> dict[str, Any]:
     """Bars from each mean to its interval's ends; an end that is None is infinite and gets none."""
     up, down = ([0.0 if t[end] is None else scale * abs(t[end] - t["mean"]) for t in told] for end in ("high", "low"))
     return {"type": "data", "symmetric": False, "array": up, "arrayminus": down}
-
-
-def _round_label(told: Round) -> str:
-    return f"Round {told.number}<br>{told.n_queries:,} quer{'y' if told.n_queries == 1 else 'ies'}"
 
 
 def _colours(arms: Iterable[str], palette: Palette) -> dict[str, str]:

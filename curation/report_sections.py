@@ -76,7 +76,7 @@ def _results(records: Records) -> Section:
 
     metric = findings.main_metric(result)
     label = findings.metric_label(metric)
-    arms = findings.arms_table(result)
+    arms = findings.arms_table(result).drop(columns=["Tokens a pass", "Time"])  # what it cost has them
     blocks: list[Block] = [Text("Every arm and metric: mean, and in brackets the 95 % interval."), _frame(arms)]
     differences = findings.differences_table(result)
     if not differences.empty:

@@ -48,7 +48,7 @@ def table(result: Mapping[str, Any]) -> pd.DataFrame:
         row = {
             "Arm": arm_label(arm),
             "Device time": _time(took),
-            "Tokens seen": f"{told.get('seen', 0) // seeds:,}",
+            "Tokens seen": f"{told['seen'] // seeds:,}" if "seen" in told else "",
             "Memory": f"{told['memory'] / 1e9:.2f} GB" if told.get("memory") else "",
             "Disk": f"{told['disk'] / seeds / 1e6:,.1f} MB" if told.get("disk") else "",
             f"Device time a {unit}": _time(took / gain) if gain else "no gain told",

@@ -142,19 +142,7 @@ def _so_far(ws: Workspace, pid: str) -> None:
         return
     with st.container(border=True, key="rounds"):
         st.markdown("**Rounds so far**")
-        st.dataframe(
-            [
-                {
-                    "Round": r.number,
-                    "Queries": r.n_queries,
-                    "New": r.n_added,
-                    "Experiment": r.record.name if r.record else "none yet",
-                }
-                for r in told
-            ],
-            hide_index=True,
-            key="rounds-table",
-        )
+        st.dataframe([_line(r) for r in told], hide_index=True, key="rounds-table")
         if len(judged) > 1 and judged[0].record and judged[0].record.result:
             metric = findings.main_metric(judged[0].record.result)
             figure = figures_results.rounds(told, metric, theme=st.context.theme.type or "light")
@@ -162,3 +150,20 @@ def _so_far(ws: Workspace, pid: str) -> None:
             st.caption("Mean and 95 % interval of each round's newest experiment, on the same test rows.")
         if any(r.record and not r.comparable for r in told):
             st.caption("Rounds that were judged on other test rows are not on the chart: they can't be compared.")
+
+
+def _line(told: rounds.Round) -> dict[str, str]:
+    """One round as a line of the table."""
+    line = {
+        "Round": str(told.number),
+        "Queries": f"{told.n_queries:,}",
+        "New": f"{told.n_added:,}" if told.n_added else "",
+    }
+    line["Experiment"] = told.record.name if told.record else "none yet"
+    result = told.record.result if told.record else None
+    if result and "selected" in result["arms"]:
+        metric = findings.main_metric(result)
+        line[f"Selected, {findings.metric_label(metric).lower()}"] = findings.interval(
+            metric, result["arms"]["selected"]["metrics"][metric]
+        )
+    return line

@@ -24,6 +24,7 @@ def test_an_arm_is_told_for_one_seed_and_for_a_point(result: dict[str, Any]) -> 
     row = table.loc["Selected"]
     points = 100 * result["differences"]["selected"]["exact_match"]["versus_zero_shot"]["mean"]
     assert row["Device time"] == "1 h" and row["Tokens seen"] == "1,000"
+    assert table.loc["Random", "Tokens seen"] == ""  # a result of old does not tell
     assert row["Memory"] == "2.00 GB" and row["Disk"] == "1.0 MB"
     assert row["Device time a point"] == f"{60 / points:.2g} min"
     assert table.loc["Zero-shot", "Device time a point"] == "no gain told" and "Price" not in table
