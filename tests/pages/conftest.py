@@ -200,6 +200,16 @@ def add_job(ws: Workspace, pid: str, state: str, **fields: Any) -> str:
 
 
 @pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Jobs that the page asked for, without the workspace, in place of starting them."""
+    from curation import tasks
+
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(tasks, "start", lambda _ws, *given: asked.append(given))
+    return asked
+
+
+@pytest.fixture
 def opened(workspace: Workspace, served: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:  # noqa: ARG001
     """Return a function that opens the app on a page of a project, without the demo."""
     import curation.demo.project as demo

@@ -17,16 +17,6 @@ if TYPE_CHECKING:
 Open = Callable[..., AppTest]
 
 
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """Jobs that the page asked for, in place of starting them."""
-    from curation import tasks
-
-    asked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(tasks, "start", lambda _ws, *given: asked.append(given))
-    return asked
-
-
 def words(app: AppTest) -> str:
     kinds = ("markdown", "caption", "warning", "error", "subheader")
     return "\n".join(e.value for kind in kinds for e in app.get(kind)).replace("\\", "")

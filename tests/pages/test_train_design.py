@@ -13,34 +13,12 @@ from streamlit.testing.v1 import AppTest
 
 from curation import comparison, workbench
 from curation.cost import Cost
+from tests.pages.test_train import keyed, start, words
 
 if TYPE_CHECKING:
     from curation.workspace import Workspace
 
 Open = Callable[..., AppTest]
-
-
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """Jobs that the page asked for, in place of starting them."""
-    from curation import tasks
-
-    asked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(tasks, "start", lambda _ws, *given: asked.append(given))
-    return asked
-
-
-def words(app: AppTest) -> str:
-    kinds = ("markdown", "caption", "warning", "error", "subheader")
-    return "\n".join(e.value for kind in kinds for e in app.get(kind)).replace("\\", "")
-
-
-def keyed(elements: Any, key: str) -> Any:
-    return next(e for e in elements if str(e.key).startswith(key))
-
-
-def start(app: AppTest) -> Any:
-    return next(b for b in app.button if b.label.startswith(("Start", "Judge the")))
 
 
 def plan(app: AppTest) -> dict[str, int]:
