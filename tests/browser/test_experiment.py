@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 LONG = 300_000
 ARMS = ("zero_shot", "random", "off_task", "selected")
-CHART = ".st-key-live-losses .js-plotly-plot"
+CHART = "[class*=st-key-live-losses] .js-plotly-plot"
 POINTS = f"document.querySelector('{CHART}')?._fullData?.reduce((n, t) => n + (t._length ?? 0), 0) ?? 0"
 
 
