@@ -22,7 +22,13 @@ def draw(ws: ui.Workspace, pid: str, asked: dict[str, Any], plans: list[ArmPlan]
     """Draw the plan, with what is known of its cost, and the button that asks; return what will not fit."""
     told, running = _known(ws, pid, asked)
     price = asked["experiment"]["price_per_hour"]
-    st.dataframe([_row(plan, told, price) for plan in plans], hide_index=True, key="plan")
+    counts = ("Examples", "Optimizer steps", "Examples seen")
+    st.dataframe(
+        [_row(plan, told, price) for plan in plans],
+        hide_index=True,
+        column_config={name: st.column_config.NumberColumn(format="localized") for name in counts},
+        key="plan",
+    )
     with st.container(horizontal=True, vertical_alignment="center"):
         if told is not None:
             st.markdown(_whole(told, price))

@@ -16,16 +16,6 @@ if TYPE_CHECKING:
 Open = Callable[..., AppTest]
 
 
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """Jobs that the page asked for, in place of starting them."""
-    from curation import tasks
-
-    asked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(tasks, "start", lambda *given: asked.append(given))
-    return asked
-
-
 def text_of(app: AppTest) -> str:
     return "\n".join(e.value for kind in ("markdown", "caption", "warning") for e in app.get(kind)).replace("\\", "")
 
@@ -58,7 +48,7 @@ def test_every_registered_representation_can_be_started(
     for name in representations.REGISTRY:
         button(app, f"compute-{name}.").click().run()
         assert not app.exception
-        _, pid, kind, config, _ = started[-1]
+        pid, kind, config, _ = started[-1]
         assert (pid, kind, config["representation"]["name"]) == (sums, "represent", name)
         representations.REGISTRY.config(name).from_dict(config["representation"]["options"] | _given(name))
 
@@ -80,7 +70,7 @@ def test_options_and_warmup_reach_the_job_and_are_kept(
     app.number_input(key=f"warmup.share.{sums}").set_value(0.2)
     app.number_input(key=f"warmup-training.epochs.{sums}").set_value(2.0).run()
     button(app, "compute-less.").click().run()
-    config = started[0][3]
+    config = started[0][2]
     assert config["representation"]["options"]["d"] == 512
     assert (config["warmup"]["share"], config["warmup"]["training"]["epochs"]) == (0.2, 2.0)
     kept = workbench.settings(workspace, sums)
@@ -219,7 +209,7 @@ def test_the_cost_is_asked_of_a_job(opened: Open, sums: str, started: list[tuple
     app.number_input(key=f"less.d.{sums}").set_value(512).run()
     button(app, "cost-less.").click().run()
     assert not app.exception
-    _, pid, kind, config, title = started[0]
+    pid, kind, config, title = started[0]
     assert (pid, kind, title) == (sums, "estimate", "Cost of LESS features")
     assert config["representation"]["options"]["d"] == 512 and config["warmup"]
 
@@ -287,7 +277,7 @@ def test_a_first_stage_reaches_the_job(opened: Open, sums: str, started: list[tu
     app.toggle(key=f"thin-less.{sums}").set_value(True).run()
     app.number_input(key=f"thin-less.keep.{sums}").set_value(0.5).run()
     button(app, "compute-less.").click().run()
-    stage = started[0][3]["representation"]["first_stage"]
+    stage = started[0][2]["representation"]["first_stage"]
     assert (stage["name"], stage["keep"]) == ("lexical", 0.5)
 
 
@@ -322,7 +312,7 @@ def test_a_typed_query_shows_the_nearest_rows_and_joins_the_set(
     assert not app.exception
     after = workspace.dataset(sums, "query")
     assert before and after and after.n_rows == before.n_rows + 1 and after.key != before.key
-    assert started[0][2] == "represent" and started[0][3]["representation"]["name"] == "lexical"
+    assert started[0][1] == "represent" and started[0][2]["representation"]["name"] == "lexical"
 
 
 def test_what_is_wrong_with_a_typed_query_is_one_sentence(opened: Open, sums: str, workspace: Workspace) -> None:
