@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.experiments [--quick] [--json] [--only NAME ...] [--cache DIR]
 
-A process a section, with 2 threads. `--quick` takes under a minute and shows that `coverage`, `sandbox` and `generation`
-work, or those that `--only` names; its figures are no measurements. The sections `truth` and `check` tune some two
-hundred times, which takes hours, so they run only when named; what they have tuned stands in `--cache` and is not tuned
-again. Nothing is asserted; what is measured is printed.
+A process a section, with 2 threads. `--quick` takes under a minute and shows that `coverage`, `sandbox` and
+`generation` work, or those that `--only` names; its figures are no measurements. The sections `truth` and `check` tune
+some two hundred times, which takes hours, so they run only when named; what they have tuned stands in `--cache` and is
+not tuned again. Nothing is asserted; what is measured is printed.
 """
 
 from __future__ import annotations
