@@ -50,8 +50,8 @@ class Records:
     summary : mapping
         As `View.summary`: ``distance``, ``random_distance``, ``uncovered``, ``redundancy``, ``composition``; optionally
         ``n_pool``, ``pool_composition``, ``n_queries``, ``n_tests``, ``decided`` (id → text of rows decided by hand),
-        ``lengths`` (median answer of queries and tests) and ``quantiles`` (a quantile check). What is missing is left
-        out.
+        ``lengths`` (median answer of queries and tests), ``quantiles`` (a quantile check), ``preferences`` (as
+        `curation.preferences` has them) and ``subgroups`` (kind → table). What is missing is left out.
     result : mapping or None
         An experiment's result.
     licences : mapping of str to int
@@ -114,7 +114,8 @@ def of_run(ws: Workspace, made: Mapping[str, Any], config: RunConfig, title: str
     from curation.pipeline import read_represented
 
     shown = read_represented(ws.artefact("representation", made["representation"]))
-    return _records(ws, Saved(title, config.selection, shown, made["subset"]), config, title, made["result"], ())
+    saved = Saved(title, config.selection, shown, made["subset"])
+    return _records(ws, saved, config, title, made["result"], made["experiment"])
 
 
 def of_project(
@@ -131,7 +132,8 @@ def of_project(
         model = ModelConfig.from_dict(result["model"])
         config = dataclasses.replace(config, experiment=experiment.config, model=model)
     title = f"{ws.project(project_id).name}: {experiment.name if experiment else saved.name}"
-    return _records(ws, saved, config, title, result, ws.override_log(project_id))
+    key = experiment.key if experiment else None
+    return _records(ws, saved, config, title, result, key, ws.override_log(project_id))
 
 
 def tuned_on(ws: Workspace, project_id: str, record: ExperimentRecord) -> Saved | None:
@@ -156,10 +158,11 @@ def _records(
     config: RunConfig,
     title: str,
     result: Mapping[str, Any] | None,
-    log: Sequence[OverrideEntry],
+    experiment: str | None,
+    log: Sequence[OverrideEntry] = (),
 ) -> Records:
     """Add to a selection what its rows, its representation and its result tell."""
-    from curation import diagnostics, quantiles
+    from curation import diagnostics, preferences, quantiles
 
     pool = saved.represented.record["pool"]
     position = {row_id: place for place, row_id in enumerate(ws.ids(pool))}
@@ -187,9 +190,27 @@ def _records(
         "quantiles": quantiles.newest(ws, saved.represented.key, ModelConfig.from_dict(result["model"]))
         if result
         else None,
+        "preferences": preferences.preferences(ws, experiment, result) if experiment and result else None,
+        "subgroups": _subgroups(ws, result) if result else None,
     }
     licences = dict(Counter(e.licence or "not stated" for e in picked))
     return Records(title, config, subset, summary, result, licences, pool, log)
+
+
+def _subgroups(ws: Workspace, result: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """What the selection gains on random picks, or on zero-shot, in each kind of subgroup that the test rows have."""
+    from curation import breakdown, findings
+
+    arms, metric = findings.arms_of(result), findings.main_metric(result)
+    baseline = next((arm for arm in ("random", "zero_shot") if arm in arms), "")
+    if "selected" not in arms or not baseline or metric not in breakdown.metrics(result):
+        return {}
+    return {
+        breakdown.BY[by]: breakdown.table(
+            breakdown.breakdown(ws, result, "selected", baseline, by), metric, "selected", baseline
+        )
+        for by in breakdown.kinds(ws, result)
+    }
 
 
 def _snippet(text: str) -> str:

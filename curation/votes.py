@@ -163,17 +163,21 @@ def _append(ws: Workspace, experiment: str, entry: Vote) -> Vote:
     return entry
 
 
+def values(votes: Iterable[Vote], first: str, second: str) -> dict[str, float]:
+    """Return row → how the voters preferred the first run's answer, on average: 1 always, 0 never, a tie half."""
+    told: dict[str, list[float]] = {}
+    for one in of_runs(votes, first, second):
+        told.setdefault(one.row, []).append(1.0 if one.better == first else 0.0 if one.better else 0.5)
+    return {row: sum(each) / len(each) for row, each in told.items()}
+
+
 def preference(votes: Iterable[Vote], first: str, second: str) -> Preference | None:
     """Return what the votes on two runs come to; None without any."""
     found = of_runs(votes, first, second)
     if not found:
         return None
-    values: dict[str, list[float]] = {}
-    for one in found:
-        values.setdefault(one.row, []).append(1.0 if one.better == first else 0.0 if one.better else 0.5)
-    means = [sum(told) / len(told) for told in values.values()]
     return Preference(
-        rate=interval([means], lowest=0.0, highest=1.0),
+        rate=interval([list(values(found, first, second).values())], lowest=0.0, highest=1.0),
         wins=sum(one.better == first for one in found),
         losses=sum(one.better == second for one in found),
         ties=sum(not one.better for one in found),

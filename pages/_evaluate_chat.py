@@ -23,7 +23,7 @@ def draw(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
         return
     if len(here) < len(names):
         st.caption(
-            f"{len(names) - len(here)} of {len(names)} tuned models are not in this workspace (tuned elsewhere, or by "
+            f"{len(names) - len(here)} of {len(names)} models are not in this workspace (tuned elsewhere, or by "
             "an older version); start the same experiment again to talk to them."
         )
     chosen = st.multiselect(

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from curation import answers, jobs, judging, readings, results, tasks
+from curation import answers, jobs, judging, preferences, results, tasks, votes
 from curation.evaluation.winning_rate import PROMPT, JudgeConfig
 from pages import _evaluate_result, _evaluate_votes, _form, _jobs
 from pages import _shell as ui
@@ -22,8 +22,12 @@ def draw(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
     """Draw what was judged, and the form that has two more runs judged."""
     found = judging.judgements(ws, record.key)
     names = answers.run_names(record.result or {})
+    cast = votes.standing(votes.log(ws, record.key))
     for told in found:
-        _told(told, names)
+        with st.container(border=True):
+            _evaluate_result.preferred(preferences.by_judge(told, cast, names))
+            with st.expander("What the judge was asked", type="compact"):
+                st.code(told["judge"]["prompt"], language=None, wrap_lines=True)
     _jobs.watch(ws, ui.project_id(), "judge")
     st.subheader("Judge another pair" if found else "Have a language model judge", anchor=False)
     if not judging.installed():
@@ -33,25 +37,6 @@ def draw(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
     if chosen is not None:
         with ui.guard():
             _form_and_start(ws, record, *chosen)
-
-
-def _told(told: dict[str, Any], names: dict[str, str]) -> None:
-    first, second = (names.get(told[k], told[k]) for k in ("first", "second"))
-    with st.container(border=True):
-        _evaluate_result.said(readings.preferred(told["rate"], first, second, "the judge"))
-        judge, money = told["judge"], f", {told['cost']:.2g} in your currency" if told["cost"] else ""
-        st.caption(
-            f"{told['wins']:,} won, {told['losses']:,} lost, {told['ties']:,} tied. Both orders agree on "
-            f"{100 * told['agreement']:.0f} % of the pairs; where they do not it is a tie. The answer read first got "
-            f"{100 * told['first_place']:.0f} % of the clear verdicts (50 % is fair)."
-            + (f" {len(told['unreadable']):,} verdicts could not be read and count nowhere." * bool(told["unreadable"]))
-        )
-        st.caption(
-            f"Judge: {ui.plain(judge['model'])} at {ui.plain(judge['endpoint'])} · "
-            f"{told['input_tokens'] + told['output_tokens']:,} tokens{money}"
-        )
-        with st.expander("What the judge was asked", type="compact"):
-            st.code(judge["prompt"], language=None, wrap_lines=True)
 
 
 def _form_and_start(

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from curation import answers, figures_results, findings, results, spending
+from curation import answers, figures_results, findings, preferences, results, spending
 from pages import _shell as ui
 
 LOOKS = {"better": ("green", "trending_up"), "worse": ("red", "trending_down"), "same": ("gray", "trending_flat")}
@@ -39,6 +39,13 @@ def said(finding: findings.Finding, *, head: bool = False) -> None:
         st.subheader(text, anchor=False)
     else:
         st.markdown(text)
+
+
+def preferred(told: preferences.Preferred) -> None:
+    """Draw who is preferred to whom, and what that rests on."""
+    said(told.finding)
+    for text in told.details:
+        st.caption(ui.plain(text))
 
 
 def metric_choice(metrics: Sequence[str], default: str, name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from curation import answers, readings, results, votes
+from curation import answers, preferences, results, votes
 from pages import _evaluate_answers, _evaluate_result
 from pages import _shell as ui
 
@@ -66,17 +66,10 @@ def draw(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
         ui.empty("You have voted on every prompt that the two answer differently.")
     else:
         _ask(ws, record.key, asked, author)
-    told = votes.preference(standing, first, second)
-    if told is None:
-        return
-    with st.container(border=True, key="vote-result"):
-        finding = readings.preferred(told.rate.to_dict(), names[first], names[second], "people")
-        _evaluate_result.said(finding)
-        st.caption(
-            f"{ui.number(told.wins, 'vote')} for {ui.plain(names[first])}, {told.losses:,} for "
-            f"{ui.plain(names[second])}, {told.ties:,} equal; {ui.number(told.rate.n_examples, 'prompt')}, "
-            f"{ui.number(told.voters, 'voter')}. An equal vote counts half."
-        )
+    shown = preferences.by_people(standing, first, second, names)
+    if shown is not None:
+        with st.container(border=True, key="vote-result"):
+            _evaluate_result.preferred(shown)
 
 
 def _ask(ws: ui.Workspace, experiment: str, asked: votes.Ballot, author: str) -> None:

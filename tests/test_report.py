@@ -13,6 +13,8 @@ import yaml
 
 from curation import report
 from curation.config import DatasetConfig, ExperimentConfig, ModelConfig, RunConfig, SelectionConfig
+from curation.findings import Finding
+from curation.preferences import Preferred
 from curation.report import Records
 from curation.tables import OverrideEntry
 
@@ -223,3 +225,22 @@ def test_the_data_set_card_opens_with_what_the_hub_reads(records: Records) -> No
 def test_licences_are_those_that_the_hub_knows(records: Records, licences: dict[str, int], said: Any) -> None:
     text = report.dataset_card(dataclasses.replace(records, licences=licences))
     assert yaml.safe_load(text.split("---\n")[1])["license"] == said
+
+
+def test_subgroups_and_what_people_and_judges_preferred_are_on_the_card(records: Records) -> None:
+    frame = pd.DataFrame({"Subgroup": [HOSTILE], "Rows": [12], "Verdict": ["better"], "Caution": ["only 12 rows"]})
+    told = Preferred(Finding("better", "Ours is preferred to theirs by people."), ("9 votes for ours.",))
+    shown = with_summary(records, subgroups={"Source": frame}, preferences=[told])
+    text = report.markdown(shown).replace("\\", "")
+    for said in (
+        "## Where it gains",
+        "Exact match by source.",
+        f"| {HOSTILE} | 12 | better | only 12 rows |",
+        "## Whose answers are preferred",
+        "Ours is preferred to theirs by people.",
+        "9 votes for ours.",
+    ):
+        assert said in text, said
+    assert "<script>alert" not in report.html(shown)
+    plain = report.markdown(records)
+    assert "Where it gains" not in plain and "preferred" not in plain

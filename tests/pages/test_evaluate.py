@@ -265,7 +265,7 @@ def test_a_question_goes_to_both_models_and_each_knows_its_own_words(
     monkeypatch.setattr(replies, "reply", reply)
     finish(workspace, sums)
     app = part(opened("evaluate", sums), "chat")
-    assert "9 of 10 tuned models are not in this workspace" in words(app)
+    assert "9 of 10 models are not in this workspace" in words(app)
     assert keyed(app.multiselect, "chat-of").options == ["Zero-shot"]
     monkeypatch.setattr(replies, "can_talk", lambda *_: True)
     app = part(opened("evaluate", sums), "chat")
