@@ -101,6 +101,15 @@ def live_curves(readings: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[st
     return {arm: curves[arm] for arm in in_order(curves)}
 
 
+def diverged(readings: Iterable[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Return arm → seeds with which its training diverged in a running experiment; readings as `live_curves` has."""
+    found: dict[str, list[int]] = {}
+    for stage in dict.fromkeys(r["stage"] for r in readings if r.get("diverged")):
+        if of := under_way(stage):
+            found.setdefault(of[0], []).append(of[1])
+    return found
+
+
 def under_way(stage: str) -> tuple[str, int, str] | None:
     """Return arm, seed and what is done with it (``"training"``, …) from a job's stage; None if it is of no arm."""
     match = _STAGE.fullmatch(stage)

@@ -218,6 +218,7 @@ def _one(
             adapter = tune(ws, inputs, ids, training, seed, trackers=config.trackers, **watching)
         except DivergedError as failed:
             progress.log(f"{watching['title']}: {failed}")
+            progress.advance(0, diverged=1.0)  # a reading of that training's stage: the page can tell
             tried.failed.setdefault(arm, {})[str(seed)] = str(failed)
             return failed
     key, evaluation = judge(ws, inputs, adapter, asked, **watching)

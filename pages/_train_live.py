@@ -22,6 +22,7 @@ LOOKS = {  # state of an arm → icon, colour
     "now": ("progress_activity", "green"),
     "waiting": ("hourglass_empty", "gray"),
     "left out": ("do_not_disturb_on", "orange"),
+    "diverged": ("error", "red"),
 }
 
 
@@ -53,7 +54,7 @@ def _draw(ws: ui.Workspace, job_id: str) -> None:
                 "better on both; solid lines of different arms are of different rows, so compare the dashed ones."
             )
     if planned:
-        _arms(ws, job, [row[0] for row in planned])
+        _arms(ws, job, [row[0] for row in planned], arms.diverged(readings))
 
 
 def _readings(ws: ui.Workspace, job: Job, course: arms.Course | None) -> None:
@@ -79,7 +80,7 @@ def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def _arms(ws: ui.Workspace, job: Job, names: list[str]) -> None:
+def _arms(ws: ui.Workspace, job: Job, names: list[str], failed: dict[str, list[int]]) -> None:
     """Draw each arm's state, and what can be ordered."""
     orders = Orders(jobs.folder(ws, job.id))
     left, stops = orders.left_out(), orders.stops()
@@ -90,11 +91,15 @@ def _arms(ws: ui.Workspace, job: Job, names: list[str]) -> None:
         for place, arm in enumerate(order):
             now = under_way is not None and under_way[0] == arm
             state = "left out" if arm in left else "now" if now else "tuned" if place < reached else "waiting"
+            if arm in failed and state in ("tuned", "waiting"):
+                state = "diverged"
             with st.container(
                 horizontal=True, gap="small", vertical_alignment="center", key=f"live-arm-{job.id}-{place}"
             ):
                 icon, colour = LOOKS[state]
                 told = f"{under_way[2]}, seed {under_way[1]}" if now and under_way and arm not in left else state
+                if state == "diverged":
+                    told += f" with seed {', '.join(map(str, failed[arm]))}"
                 halted = [t for t in stops if arm_of(t) == arm]
                 if halted:
                     told += " · stopped early: " + ", ".join(t.rpartition(", ")[2] for t in halted)

@@ -75,10 +75,10 @@ class Script:
         self.configs.append(config)
         if len(self.tuned) == self.dies_at:
             raise KeyboardInterrupt
+        progress.start("training", 2, "steps")
         if (seed, len(rows)) in self.diverging:
             raise DivergedError("training diverged at step 3 of 6: loss nan; lower the learning rate")
         share = sum(self.word in e.text for e in rows) / len(rows)
-        progress.start("training", 2, "steps")
         self.at_step(len(self.tuned))
         progress.advance(1, loss=2.0)
         steps = 1 if stop() else 2

@@ -80,6 +80,16 @@ def test_live_curves_are_by_arm_and_a_resumed_step_replaces_the_old_one() -> Non
     assert arms.live_curves([]) == {}
 
 
+def test_diverged_trainings_are_told_by_arm() -> None:
+    readings = [
+        {"stage": f"{arm}, seed {seed}: training", "done": 3, "diverged": 1.0}
+        for arm, seed in (("random", 1), ("selected", 0), ("random", 1), ("random", 2))
+    ]
+    readings.append({"stage": "full, seed 0: training", "done": 1, "loss": 3.0})
+    assert arms.diverged(readings) == {"random": [1, 2], "selected": [0]}
+    assert arms.diverged([{"stage": "training", "done": 1, "diverged": 1.0}]) == {}
+
+
 def test_the_course_tells_the_training_under_way_and_what_is_left() -> None:
     planned = [["random", 0, 12, 6], ["random", 1, 12, 6], ["selected", 0, 12, 6], ["selected", 1, 12, 10]]
     stage = "random, seed 1: training"

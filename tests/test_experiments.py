@@ -12,6 +12,7 @@ import pytest
 from curation import answers, arms, comparison, evaluation, experiments, findings, pipeline, results, views
 from curation.config import BudgetConfig, EvaluationConfig, ExperimentConfig, RunConfig, TrainingConfig
 from curation.errors import EvaluationError, SelectionError, TrainingError
+from curation.progress import Silent
 from curation.workspace import Workspace
 from tests.scripted import KINDS, Script, design, make_run, write
 
@@ -85,8 +86,20 @@ def test_a_diverged_training_is_said_and_the_other_seeds_judge(
     run: RunConfig,
     script: Script,
 ) -> None:
-    script.diverging = {(1, 8)}
-    result = pipeline.run(workspace, run)["result"]
+    class Watcher(Silent):
+        def __init__(self) -> None:
+            self.stage = ""
+            self.diverged: list[str] = []
+
+        def start(self, stage: str, total: int, unit: str = "examples") -> None:  # noqa: ARG002
+            self.stage = stage
+
+        def advance(self, n: int = 1, **metrics: float) -> None:  # noqa: ARG002
+            self.diverged += [self.stage] if "diverged" in metrics else []
+
+    script.diverging, watcher = {(1, 8)}, Watcher()
+    result = pipeline.run(workspace, run, watcher)["result"]
+    assert watcher.diverged == ["random, seed 1: training", "selected, seed 1: training"]
     assert set(result["failed"]) == {"random", "selected"} and list(result["failed"]["selected"]) == ["1"]
     assert result["arms"]["selected"]["metrics"]["exact_match"]["n_seeds"] == 2
     told = [w for w in findings.warnings(result) if "diverged" in w]

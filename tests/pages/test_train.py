@@ -161,6 +161,10 @@ def test_arms_of_a_running_experiment_are_told_and_one_can_be_left_out_or_stoppe
     told = words(app)
     assert "**3 of 4**" in told and "**Random** :gray[tuned]" in told and "**Full pool** :gray[waiting]" in told
     assert "**Selected** :gray[training, seed 0]" in told
+    with (here / "metrics.jsonl").open("a") as history:
+        reading = {"stage": "random, seed 1: training", "done": 3, "time": 1.0, "attempt": 1, "diverged": 1.0}
+        history.write(json.dumps(reading) + "\n")
+    assert "**Random** :gray[diverged with seed 1]" in words(app.run())
     keyed(app.button, "Leave out-jobrunning-full").click().run()
     keyed(app.button, "Stop and keep-jobrunning-selected, seed 0").click().run()
     assert Orders(here).left_out() == ("full",) and Orders(here).stops() == {"selected, seed 0": None}
