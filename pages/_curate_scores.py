@@ -20,7 +20,8 @@ def found(scorer: str) -> Any:
     """Return the pool's scores; where they are not known, draw how they are found and return None."""
     ws, project = ui.workspace(), ui.project_id()
     with ui.guard():
-        scores = workbench.scores(ws, project, scorer)
+        with st.spinner("Reading the scores …"):  # a base model's scores: its tokenizer is loaded for their key
+            scores = workbench.scores(ws, project, scorer)
         if scores is not None:
             return scores
         asked = {"scorer": scorer}
