@@ -8,6 +8,7 @@ import streamlit as st
 
 from curation import evaluation, findings, held_out
 from curation.config import EvaluationConfig, ExperimentConfig
+from curation.errors import EvaluationError
 from curation.evaluation import METRICS
 from curation.progress import Silent
 from pages import _form
@@ -58,6 +59,12 @@ def draw(ws: ui.Workspace, pid: str, current: ExperimentConfig) -> tuple[dict[st
         if cannot:
             lines = [f"- {findings.metric_label(metric)}: {ui.plain(why)}" for metric, why in cannot.items()]
             st.caption("\n".join(["What can't be used yet, and why:", *lines]))
+    for metric in chosen:
+        if METRICS.load(metric).role == "tasks" and metric not in cannot:
+            try:
+                METRICS.create(metric, **options.get(metric, {})).prepare()
+            except EvaluationError as error:
+                lacks = ui.sentence(error)
     judging |= {"metrics": chosen, "options": {m: o for m, o in options.items() if m in chosen}}
     if not chosen:
         lacks = "Choose at least one metric to judge by."

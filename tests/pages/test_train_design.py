@@ -93,6 +93,15 @@ def test_what_the_test_rows_do_not_allow_is_said_and_nothing_starts(opened: Open
     assert start(app).disabled
 
 
+def test_a_metric_that_lacks_its_task_is_said_before_the_start(opened: Open, sums: str) -> None:
+    pytest.importorskip("lm_eval")
+    app = opened("train", sums)
+    keyed(app.multiselect, "train-metrics").set_value(["query_loss", "harness"]).run()
+    assert "The metric harness names no task" in words(app) and start(app).disabled
+    keyed(app.text_input, "metric-harness.tasks").set_value("arc_easy").run()
+    assert "names no task" not in words(app) and not start(app).disabled
+
+
 def test_programs_run_only_once_the_risk_was_taken(
     opened: Open, sums: str, started: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
