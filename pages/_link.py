@@ -169,16 +169,17 @@ def value(name: str) -> Any:
 
 def pager(page: int, pages: int) -> None:
     """Draw which page of a table is shown, and the way to the next and the last one."""
-    for to, icon, shown in ((page - 1, "chevron_left", page > 1), (page + 1, "chevron_right", page < pages)):
-        if to > page:
-            st.markdown(f":gray[page {page:,} of {pages:,}]", width="content")
-        st.button(
-            "",
-            icon=f":material/{icon}:",
-            key=ui.key(icon),
-            type="tertiary",
-            disabled=not shown,
-            help="Further rows" if to > page else "Earlier rows",
-            on_click=write,
-            kwargs={"at": to if to > 1 else ""},
-        )
+    with st.container(horizontal=True, vertical_alignment="center", width="content"):  # wraps as a whole
+        for to, icon, shown in ((page - 1, "chevron_left", page > 1), (page + 1, "chevron_right", page < pages)):
+            if to > page:
+                st.markdown(f":gray[page {page:,} of {pages:,}]", width="content")
+            st.button(
+                "",
+                icon=f":material/{icon}:",
+                key=ui.key(icon),
+                type="tertiary",
+                disabled=not shown,
+                help="Further rows" if to > page else "Earlier rows",
+                on_click=write,
+                kwargs={"at": to if to > 1 else ""},
+            )

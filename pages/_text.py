@@ -14,10 +14,12 @@ JOINER = "\u2060"  # takes no room, and is no blank: what it stands in is left a
 def plain(text: object) -> str:
     """Return `text` as Markdown that shows exactly its characters: no links, images, colours or formulas from data.
 
-    Streamlit makes arrows, dashes and emoji of what is escaped too: `JOINER` keeps ``->`` and ``:smile:`` apart.
+    Streamlit makes arrows, dashes, emoji and links of what is escaped too: `JOINER` keeps ``->``, ``:smile:`` and
+    ``https://`` apart.
     """
     text = re.sub(r"(?<!\S)(<->|<-|->|--|[<>~]=)(?!\S)", lambda found: JOINER.join(found[0]), str(text))
     text = re.sub(r":(?=[\w+/-]+:)", f":{JOINER}", text)
+    text = re.sub(r"(?i)(?<=http:)(?=//)|(?<=https:)(?=//)|(?<=www)(?=\.)|(?=@[-\w]+\.)", JOINER, text)
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text).replace("\n", "  \n")
 
 

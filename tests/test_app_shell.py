@@ -271,8 +271,12 @@ def test_data_inside_markdown_is_escaped_whole(page_module: Any) -> None:
     assert plain("naïve 7 字") == "naïve 7 字"
 
 
-@pytest.mark.parametrize("mark", ["->", "<-", "<->", "--", ">=", "<=", "~=", ":smile:", ":material/check:", ":+1:"])
-def test_data_inside_markdown_is_no_arrow_and_no_emoji(page_module: Any, mark: str) -> None:
+MARKS = ["->", "<-", "<->", "--", ">=", "<=", "~=", ":smile:", ":material/check:", ":+1:"]
+LINKS = ["https://x.org", "HTTP://x.org/?a=1", "www.x.org", "ada.b@x.org"]
+
+
+@pytest.mark.parametrize("mark", MARKS + LINKS)
+def test_data_inside_markdown_is_no_arrow_no_emoji_and_no_link(page_module: Any, mark: str) -> None:
     text = page_module("_text")
     shown = re.sub(r"\\(.)", r"\1", text.plain(f"a {mark} b"))
     assert mark not in shown and shown.replace(text.JOINER, "") == f"a {mark} b"
