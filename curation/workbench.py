@@ -125,6 +125,13 @@ def represented(ws: Workspace, project_id: str) -> list[Represented]:
     return [shown for shown in found if shown.has_map]
 
 
+def pool_represented(ws: Workspace, project_id: str) -> set[str]:
+    """Return the names of the representations that the active pool has for any query set: its features are kept."""
+    pool = ws.dataset(project_id, "pool")
+    configs = [json.loads(artefact.config) for artefact in ws.artefacts("representation")]
+    return {config["name"] for config in configs if pool is not None and config["pool"] == pool.key}
+
+
 def view(ws: Workspace, project_id: str, *, representation: str = "", selection: SelectionConfig | None = None) -> View:
     """Select with the project's settings, or those given, under its pins and bans.
 

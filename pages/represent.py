@@ -47,11 +47,12 @@ def main() -> None:
     st.caption(f"{pool.n_rows:,} pool rows and {queries.n_rows:,} queries. What was computed before is reused.")
     settings = workbench.settings(ws, pid)
     names = list(representations.REGISTRY)
+    kept = workbench.pool_represented(ws, pid) - {r.name for r in done}
     with st.container(gap="medium"):
         for start in range(0, len(names), 2):
             for column, name in zip(st.columns(2, gap="medium"), names[start : start + 2], strict=False):
                 with column, st.container(border=True, height="stretch"), ui.guard():
-                    _method(ws, pid, name, settings, {r.name: created[r.key] for r in reversed(done)})
+                    _method(ws, pid, name, settings, {r.name: created[r.key] for r in reversed(done)}, name in kept)
     if done:
         query.draw(ws, pid, next((r for r in done if r.key == settings.active), done[0]))
     words.explain()
@@ -86,7 +87,9 @@ def _done(ws: Workspace, pid: str, done: list[Represented], created: dict[str, f
             ui.go("curate")
 
 
-def _method(ws: Workspace, pid: str, name: str, settings: ProjectSettings, computed: dict[str, float]) -> None:
+def _method(
+    ws: Workspace, pid: str, name: str, settings: ProjectSettings, computed: dict[str, float], kept: bool
+) -> None:
     """One representation: what it is, its options, what it would cost, and the button that computes it."""
     method = representations.REGISTRY.load(name)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -119,6 +122,8 @@ def _method(ws: Workspace, pid: str, name: str, settings: ProjectSettings, compu
         cost.ask(ws, pid, name, title, job, disabled=lacks)
     if lacks:
         st.caption("Needs a base model: choose one above.")
+    elif kept:
+        st.caption("The pool's vectors are kept: with the same model and options only the new queries are computed.")
     cost.answer(ws, pid, job, since=computed.get(name, 0.0))
     if pressed:
         workbench.change(ws, pid, representation=config, warmup=warmup)

@@ -39,6 +39,22 @@ def test_what_is_computed_is_shown_with_its_rows_and_use(opened: Open, sums: str
     assert "Go on to Curate" in [b.label for b in app.button]
 
 
+def test_after_new_queries_it_says_that_the_pools_vectors_are_kept(
+    opened: Open, sums: str, workspace: Workspace, tmp_path: Path
+) -> None:
+    from curation import pipeline
+    from curation.config import DatasetConfig
+
+    said = "The pool's vectors are kept"
+    assert said not in text_of(opened("represent", sums))
+    path = tmp_path / "new.jsonl"
+    path.write_text(json.dumps({"prompt": "What is one and one?", "response": "two"}) + "\n")
+    pipeline.load(workspace, DatasetConfig(path=str(path)), "query", project_id=sums)
+    app = opened("represent", sums)
+    assert not app.exception and "Go on to Curate" not in [b.label for b in app.button]
+    assert text_of(app).count(said) == 1  # of the one that was computed
+
+
 def test_every_registered_representation_can_be_started(
     opened: Open, sums: str, started: list[tuple[Any, ...]]
 ) -> None:
