@@ -10,10 +10,12 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -116,10 +118,12 @@ def truth(bench: Bench) -> tuple[list[Figure], list[str]]:
             task.arms(METHODS[:1])
     words = [_setting(bench), "| task | arm | query loss | gain on zero-shot | test loss (bbh: exact match, %) "]
     words[-1] += "| gain on zero-shot | gain on random of its size |\n|---|---|---|---|---|---|---|"
+    made = "| task | rows | most are of | answers, characters | the queries' answers |\n|---|---|---|---:|---:|"
     losses = {}
     for task in tasks:
         found = task.arms(METHODS[-1:] if bench.quick else METHODS)
         words[-1] += "\n" + "\n".join(_lines(task, found))
+        made += "\n" + "\n".join(_made_of(task, METHODS[-1] if bench.quick else METHODS[0], list(_sizes(bench))))
         losses[task.name] = {arm: statistics.summarise(judged) for arm, judged in found.items()}
     sizes, method = list(_sizes(bench)), METHODS[-1] if bench.quick else METHODS[0]
     mine, large, most = (
@@ -130,7 +134,7 @@ def truth(bench: Bench) -> tuple[list[Figure], list[str]]:
     return [
         Figure(f"{mine} better than {large}", "tasks", wins[large], None, 4, "≥ 4 of 5"),
         Figure(f"{mine} as good as {most} or better", "tasks", wins[most], None, 3, "on most"),
-    ], words
+    ], [*words, "What the picks are (medians of lengths):", made]
 
 
 def check(bench: Bench) -> tuple[list[Figure], list[str]]:
@@ -186,6 +190,18 @@ def _setting(bench: Bench) -> str:
         f"row; LESS with {WARMUP.training.epochs:g} checkpoints on {WARMUP.share:.0%} of the pool; round robin. In "
         "brackets 95 % intervals: over seeds and examples where an arm has several seeds, else over examples alone."
     )
+
+
+def _made_of(task: Task, method: str, sizes: list[int]) -> Iterator[str]:
+    """What a selection's picks are, a line of the table for each size: says where a result comes from."""
+    ws = task.bench.ws
+    whole = ws.examples(task.pool)
+    queries = median(len(e.answer) for e in ws.examples(task.inputs.queries))
+    picked = {f"{method} {n:,}": ws.rows(task.pool, task.ids(method, n, 0)) for n in sorted(sizes)}
+    for name, rows in {**picked, "the pool": whole}.items():
+        sources = Counter(e.source or "unknown" for e in rows).most_common(3)
+        told = ", ".join(f"{source} {n:,}" for source, n in sources)
+        yield f"| {task.name} | {name} | {told} | {median(len(e.answer) for e in rows):g} | {queries:g} |"
 
 
 def _beats(told: dict[str, dict[str, statistics.Interval]], task: Task, ours: str, other: str) -> bool:
