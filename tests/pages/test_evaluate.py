@@ -228,7 +228,7 @@ def test_the_judge_is_priced_before_anything_leaves(
     app = part(opened("evaluate", sums), "judge")
     keyed(app.number_input, "judge.input_price").set_value(1000.0).run()
     text = words(app)
-    assert "What leaves this machine:" in text and "requests to https://api.openai.com/v1" in text
+    assert "What leaves this machine:" in text and "requests to https:\u2060//api.openai.com/v1" in text
     assert "in your currency" in text and "No key is set in the environment variable OPENAI_API_KEY" in text
     keyed(app.text_area, "judge-prompt").set_value("{question} {first}").run()
     assert "The judge's prompt lacks {second}" in words(app) and not started
