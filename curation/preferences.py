@@ -12,6 +12,7 @@ from typing import Any
 
 from curation import answers, judging, readings, votes
 from curation.findings import Finding
+from curation.wording import counted
 from curation.workspace import Workspace
 
 
@@ -50,8 +51,8 @@ def by_people(cast: Sequence[votes.Vote], first: str, second: str, names: Mappin
     if told is None:
         return None
     counts = (
-        f"{_count(told.wins, 'vote')} for {names[first]}, {told.losses:,} for {names[second]}, {told.ties:,} equal; "
-        f"{_count(told.rate.n_examples, 'prompt')}, {_count(told.voters, 'voter')}. An equal vote counts half."
+        f"{counted(told.wins, 'vote')} for {names[first]}, {told.losses:,} for {names[second]}, {told.ties:,} equal; "
+        f"{counted(told.rate.n_examples, 'prompt')}, {counted(told.voters, 'voter')}. An equal vote counts half."
     )
     return Preferred(readings.preferred(told.rate.to_dict(), names[first], names[second], "people"), (counts,))
 
@@ -73,7 +74,7 @@ def by_judge(told: Mapping[str, Any], cast: Sequence[votes.Vote], names: Mapping
         f"{100 * told['first_place']:.0f} % of the clear verdicts (50 % is fair)."
     )
     if told["unreadable"]:
-        counts += f" {_count(len(told['unreadable']), 'verdict')} could not be read, and counts nowhere."
+        counts += f" {counted(len(told['unreadable']), 'verdict')} could not be read, and counts nowhere."
     judge, money = told["judge"], f", {told['cost']:.2g} in your currency" if told["cost"] else ""
     asked = (
         f"Judge: {judge['model']} at {judge['endpoint']} · {told['input_tokens'] + told['output_tokens']:,} "
@@ -96,8 +97,4 @@ def agreement(judged: Mapping[str, float], voted: Mapping[str, float]) -> str:
     if not both:
         return ""
     same = sum((judged[row] > 0.5) == (voted[row] > 0.5) and (judged[row] < 0.5) == (voted[row] < 0.5) for row in both)
-    return f"People and the judge say the same on {same:,} of the {_count(len(both), 'prompt')} that both looked at."
-
-
-def _count(n: int, thing: str) -> str:
-    return f"{n:,} {thing}" + "s" * (n != 1)
+    return f"People and the judge say the same on {same:,} of the {counted(len(both), 'prompt')} that both looked at."

@@ -74,6 +74,11 @@ def number(metric: str, value: float) -> str:
     return minus(text.removeprefix("-") if float(text) == 0 else text)
 
 
+def counted(n: int, thing: str) -> str:
+    """Return a count with its noun: ``1 row``, ``2,000 rows``."""
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
+
+
 def minus(text: str) -> str:
     """Return a number's text with a real minus sign."""
     return text.replace("-", "−")

@@ -60,7 +60,7 @@ def _row(view: View, detail: Detail, inside: list[str] | None) -> None:
             )
     ui.conversation(detail.example)
     if detail.twins:
-        st.caption(f"Nearly the same as this one, {ui.number(len(detail.twins), 'row')}:")
+        st.caption(f"Nearly the same as this one, {ui.counted(len(detail.twins), 'row')}:")
         table, _ = workbench.table(ui.workspace(), view, ids=detail.twins, limit=len(detail.twins))
         told = zip(table["id"], table["state"], table["text"].str.removeprefix("user: "), strict=True)
         _linked(view, inside, [(f"{ui.state_dot(state)} :gray[{ui.plain(t)}]", i) for i, state, t in told], "twin")

@@ -117,11 +117,11 @@ def _files() -> None:
     if isinstance(told, CurationError):
         st.error(ui.sentence(told), icon=":material/error:")
         return
-    took = ui.number(told.applied, "decision")
+    took = ui.counted(told.applied, "decision")
     said = f"Took over {took}; one undo takes them all back." if told.applied else "Nothing was taken over."
     if told.unknown:
         said += (
-            f" {ui.number(len(told.unknown), 'row')} of the file {'is' if len(told.unknown) == 1 else 'are'} not here."
+            f" {ui.counted(len(told.unknown), 'row')} of the file {'is' if len(told.unknown) == 1 else 'are'} not here."
         )
     st.success(said)
     if told.conflicts:

@@ -115,8 +115,8 @@ def feedback() -> DeltaGenerator:
         )
         decided = ui.workspace().overrides(ui.project_id())
         st.markdown(
-            f":blue[{ui.number(len(decided.pinned), 'pin')} asked as queries], "
-            f":red[{ui.number(len(decided.banned), 'ban')} against, with weight {chosen.feedback_weight:g}]",
+            f":blue[{ui.counted(len(decided.pinned), 'pin')} asked as queries], "
+            f":red[{ui.counted(len(decided.banned), 'ban')} against, with weight {chosen.feedback_weight:g}]",
             width="content",
         )
     return line

@@ -106,7 +106,7 @@ def _pages(total: int, name: str, param: str = "at") -> int:
     last = -(-total // PAGE)
     linked = st.query_params.get(param, "")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.caption(ui.number(total, "row"))
+        st.caption(ui.counted(total, "row"))
         if last == 1:
             return 0
         chosen = st.pagination(last, default=min(max(int(linked), 1), last) if linked.isdigit() else 1, key=name)

@@ -66,14 +66,14 @@ def _form_and_start(
     kept = f" {price.kept:,} verdicts are kept from before and cost nothing." if price.kept else ""
     key = "A key is set" if judging.has_key(config) else "No key is set"
     st.info(
-        f"**What leaves this machine:** {ui.number(price.calls, 'request')} to {ui.plain(config.endpoint)}, with the "
-        f"prompts of {ui.number(n, 'test row')} and the answers of {ui.plain(names[first])} and "
+        f"**What leaves this machine:** {ui.counted(price.calls, 'request')} to {ui.plain(config.endpoint)}, with the "
+        f"prompts of {ui.counted(n, 'test row')} and the answers of {ui.plain(names[first])} and "
         f"{ui.plain(names[second])}, each pair in both orders; {plan.n_alike:,} prompts answered alike stay here. "
         f"About {price.input_tokens:,} tokens are asked and at most {price.output_tokens:,} answered.{money}{kept} "
         f"{key} in the environment variable {ui.plain(config.key_variable)}.",
         icon=":material/outbound:",
     )
-    if st.button(f"Send and judge {ui.number(n, 'pair')}", type="primary", icon=":material/gavel:"):
+    if st.button(f"Send and judge {ui.counted(n, 'pair')}", type="primary", icon=":material/gavel:"):
         asked = {"experiment": record.key, "first": first, "second": second, "judge": config.to_dict()}
         title = f"{names[first]} against {names[second]}, judged"
         tasks.start(ws, ui.project_id(), "judge", {**asked, "limit": int(limit)}, title)

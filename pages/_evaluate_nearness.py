@@ -48,8 +48,8 @@ def draw(ws: ui.Workspace, _: results.ExperimentRecord | None) -> None:
         metric = shared.metric_choice(check["metrics"], findings.main_metric(check), "nearness-metric")
         shared.figure(figures_results.quantiles(check, metric, theme=shared.theme()), f"nearness-{metric}")
         st.caption(
-            f"Part 1 holds the nearest rows. Each point is {ui.number(check['n_examples'], 'example')} tuned with "
-            f"{ui.number(len(check['seeds']), 'seed')}; bars are 95 % intervals over the rows that judge."
+            f"Part 1 holds the nearest rows. Each point is {ui.counted(check['n_examples'], 'example')} tuned with "
+            f"{ui.counted(len(check['seeds']), 'seed')}; bars are 95 % intervals over the rows that judge."
         )
     if failed := sum("metrics" not in part for part in check["parts"]):
         st.warning(

@@ -108,7 +108,7 @@ def _chart(result: dict[str, Any]) -> None:
         seeds = "; a ring is one seed" if len(result["seeds"]) > 1 else ""
         n = next(iter(result["arms"].values()))["metrics"][metric]["n_examples"]
         st.caption(
-            f"Mean and 95 % interval over {ui.number(n, 'example')}{seeds}; the dotted line is the model untuned."
+            f"Mean and 95 % interval over {ui.counted(n, 'example')}{seeds}; the dotted line is the model untuned."
         )
 
 

@@ -51,7 +51,7 @@ def _told(cost: Cost) -> None:
         between = f":gray[· between {_short(cost.low)} and {_short(cost.high)}]"
         st.markdown(f"**About {_short(cost.seconds)}** {between}")
         on_gpu = f", {ui.size(cost.gpu_memory)} on the GPU" if cost.gpu_memory else ""
-        rows = ui.number(cost.rows, "new row") + (f", {cost.reused:,} reused" if cost.reused else "")
+        rows = ui.counted(cost.rows, "new row") + (f", {cost.reused:,} reused" if cost.reused else "")
         st.markdown(f"{ui.size(cost.memory)} memory{on_gpu} · {ui.size(cost.disk)} on disk · {rows}")
         for warning in cost.warnings:
             st.warning(ui.plain(warning), icon=":material/warning:")

@@ -19,15 +19,16 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from curation import serving
 from curation.errors import CurationError
+from curation.wording import counted
 from curation.workspace import Workspace
 from pages import _jobs
-from pages._text import duration, moment, number, plain, sentence, size
+from pages._text import duration, moment, plain, sentence, size
 
 if TYPE_CHECKING:
     from curation.data.rows import Example
     from curation.tables import Project
 
-__all__ = ["duration", "moment", "number", "plain", "sentence", "size"]
+__all__ = ["counted", "duration", "moment", "plain", "sentence", "size"]
 
 ASSETS = Path(__file__).parent.parent / "assets"
 PAGES = {

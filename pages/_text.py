@@ -37,11 +37,6 @@ def duration(seconds: float) -> str:
     return f"{s // 60} min {s % 60} s" if s < 3600 else f"{s // 3600} h {s % 3600 // 60} min"
 
 
-def number(n: int, thing: str) -> str:
-    """Return a count with its noun: ``1 row``, ``2,000 rows``."""
-    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
-
-
 def size(n_bytes: float) -> str:
     """Return an amount of memory or disk in the unit that suits it: ``613 MB``, ``1.4 GB``."""
     if n_bytes < 1e6:

@@ -71,7 +71,7 @@ def _head(ws: Workspace, pid: str, role: str, dataset: DatasetRow, about: str) -
             "In use",
             list(stored),
             index=list(stored).index(dataset.key),
-            format_func=lambda k: f"{stored[k].name} ({ui.number(stored[k].n_rows, 'row')})",
+            format_func=lambda k: f"{stored[k].name} ({ui.counted(stored[k].n_rows, 'row')})",
             help=about,
             key=ui.key(f"active-{role}-{dataset.key}"),
         )

@@ -31,6 +31,7 @@ from curation.config import (
     TrainingConfig,
     WarmupConfig,
 )
+from curation.data.rows import Example
 from curation.design import ZERO_SHOT, Inputs, arm_ids, arm_name
 from curation.evaluation import METRICS, Evaluation, statistics
 from curation.experiments import judge, tune
@@ -119,14 +120,14 @@ def truth(bench: Bench) -> tuple[list[Figure], list[str]]:
             task.arms(METHODS[:1])
     words = [_setting(bench), "| task | arm | query loss | gain on zero-shot | test loss (bbh: exact match, %) "]
     words[-1] += "| gain on zero-shot | gain on random of its size |\n|---|---|---|---|---|---|---|"
-    made = "| task | rows | most are of | answers, characters | the queries' answers |\n|---|---|---|---:|---:|"
     losses = {}
     for task in tasks:
         found = task.arms(METHODS[-1:] if bench.quick else METHODS)
         words[-1] += "\n" + "\n".join(_lines(task, found))
-        made += "\n" + "\n".join(_made_of(task, METHODS[-1] if bench.quick else METHODS[0], list(_sizes(bench))))
         losses[task.name] = {arm: statistics.summarise(judged) for arm, judged in found.items()}
     sizes, method = list(_sizes(bench)), METHODS[-1] if bench.quick else METHODS[0]
+    made = "| task | rows | most are of | answers, characters | the queries' answers |\n|---|---|---|---:|---:|\n"
+    made += "\n".join(_made_of(tasks, method, sizes))
     mine, large, most = (
         arm_name(*of, 0)
         for of in ((method, sizes[0]), ("random", sizes[-1]), ("full", len(tasks[0].inputs.candidates)))
@@ -202,16 +203,23 @@ def _longer(tasks: list[Task], method: str, size: int) -> Iterator[str]:
             yield f"{task.name}, {method} {size:,} with {LONG.epochs:g} passes: {told}."
 
 
-def _made_of(task: Task, method: str, sizes: list[int]) -> Iterator[str]:
-    """What a selection's picks are, a line of the table for each size: says where a result comes from."""
-    ws = task.bench.ws
-    whole = ws.examples(task.pool)
-    queries = median(len(e.answer) for e in ws.examples(task.inputs.queries))
-    picked = {f"{method} {n:,}": ws.rows(task.pool, task.ids(method, n, 0)) for n in sorted(sizes)}
-    for name, rows in {**picked, "the pool": whole}.items():
-        sources = Counter(e.source or "unknown" for e in rows).most_common(3)
-        told = ", ".join(f"{source} {n:,}" for source, n in sources)
-        yield f"| {task.name} | {name} | {told} | {median(len(e.answer) for e in rows):g} | {queries:g} |"
+def _made_of(tasks: list[Task], method: str, sizes: list[int]) -> Iterator[str]:
+    """What selections' picks are, a line of the table for each size, and the pool: says where a result comes from."""
+    for task in tasks:
+        queries = task.bench.ws.examples(task.inputs.queries)
+        for n in sorted(sizes):
+            picked = task.bench.ws.rows(task.pool, task.ids(method, n, 0))
+            yield f"| {task.name} | {method} {n:,} | {_mix(picked)} | {_length(queries)} |"
+    yield f"| all | the pool | {_mix(tasks[0].bench.ws.examples(tasks[0].pool))} | |"
+
+
+def _mix(rows: list[Example]) -> str:
+    sources = Counter(e.source or "unknown" for e in rows).most_common(3)
+    return f"{', '.join(f'{source} {n:,}' for source, n in sources)} | {_length(rows)}"
+
+
+def _length(rows: list[Example]) -> str:
+    return f"{median(len(e.answer) for e in rows):g}"
 
 
 def _beats(told: dict[str, dict[str, statistics.Interval]], task: Task, ours: str, other: str) -> bool:
