@@ -377,8 +377,12 @@ def test_stopped_by_hand_it_keeps_what_it_has_and_can_go_on_to_the_same_bytes(
     kept = (cut / "model" / "adapter_model.safetensors").read_bytes()
     at = "best" if early_stopping else "resume/checkpoint-5"
     assert kept == (cut / at / "adapter_model.safetensors").read_bytes()
+    mark = cut / "resume" / "checkpoint-5" / checkpoints.COMPLETE
+    assert 0 < float(mark.read_text()) < stopped.seconds
+    mark.write_text("1000")  # seconds that the first attempt took
     progress = Recording(stop_after=-1)
     on = training.fine_tune(model, examples, config, cut, seed=0, queries=examples[:2], progress=progress)
+    assert on.seconds > 1000
     assert on.stopped_of is None and len(progress.metrics) == 1 + 4 + 2  # five taken up, four steps, two epochs
     assert contents(cut) == contents(tmp_path / "whole")
 

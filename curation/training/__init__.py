@@ -60,7 +60,7 @@ class TrainingResult:
     loss : float
         Mean loss of the last epoch's steps, nats a token.
     seconds : float
-        Time taken; of a resumed run, since it was resumed.
+        Time taken; of a resumed run, with that of the attempts before up to the checkpoint that it went on from.
     query_losses : tuple of float
         Query loss after each epoch; without `early_stopping` on the first `WATCHED` queries.
     query_loss_before : float or None

@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-COMPLETE = "complete"  # written last into a resume checkpoint: one without it is a torn write
+COMPLETE = "complete"  # holds the seconds taken; written last into a resume checkpoint, one without it is torn
 
 
 def save_weights(model: Any, folder: Path) -> None:

@@ -66,15 +66,21 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
         self.query_losses: dict[int, float] = {}  # epochs done → loss; 0 is before the first step
         self.stop, self.stopped = stop, False
         self.events = Events(folder)
-        self._saved = self._stepped = time.monotonic()
+        self._started = self._saved = self._stepped = time.monotonic()
 
     @property
     def log_path(self) -> Path:
         """One JSON object a step."""
         return self.folder / "log.jsonl"
 
-    def restore(self, step: int) -> None:
-        """Take up the log as it was after `step` steps, dropping what a killed run wrote later."""
+    @property
+    def seconds(self) -> float:
+        """Time taken, with that of earlier attempts up to the checkpoint that this one went on from."""
+        return time.monotonic() - self._started
+
+    def restore(self, step: int, seconds: float) -> None:
+        """Take up the log as it was after `step` steps and `seconds`, dropping what a killed run wrote later."""
+        self._started -= seconds
         if self.log_path.is_file() and step:
             whole = self.log_path.read_text("utf-8").split("\n")[:-1]
             self.history = [json.loads(line) for line in whole][:step]
@@ -147,8 +153,9 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
         control.should_save = due and state.global_step < self.total and not control.should_training_stop
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        """Mark the checkpoint whole."""
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+        """Mark the checkpoint whole, with the time that it took to get there."""
+        mark = Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE
+        mark.write_text(str(self.seconds), "utf-8")
         self._saved = self._stepped = time.monotonic()
 
     def _judge(self, epoch: int, model: Any) -> None:

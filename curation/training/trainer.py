@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -37,7 +36,7 @@ from curation.errors import TrainingError
 from curation.losses import token_losses
 from curation.progress import Progress
 from curation.training import TrainingResult
-from curation.training.checkpoints import last_checkpoint, save_model, save_weights
+from curation.training.checkpoints import COMPLETE, last_checkpoint, save_model, save_weights
 from curation.training.plan import BatchPlan
 from curation.training.recorder import Recorder
 
@@ -89,7 +88,6 @@ def train(
     reporting: dict[str, Any],
 ) -> TrainingResult:
     """Train, from the last checkpoint in `folder` if there is one, and write its ``model/``."""
-    started = time.monotonic()
     plan = BatchPlan(
         [len(row.input_ids) for row in rows],
         batch_size=config.batch_size,
@@ -115,7 +113,7 @@ def train(
     trainer = make_trainer(model, config, seed, rows, encoder.tokenizer, folder, total, plan, recorder, reporting)
     checkpoint = last_checkpoint(folder / "resume")
     done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
-    recorder.restore(done)
+    recorder.restore(done, float((checkpoint / COMPLETE).read_text("utf-8") or 0) if checkpoint else 0.0)
     progress.start("training", total, "steps")
     if done:
         progress.log(f"going on after step {done} of {total}")
@@ -141,7 +139,7 @@ def train(
         learned_tokens=sum(sum(row.labels_mask) for row in rows),
         trainable_parameters=sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         loss=float(np.mean(last_epoch)),
-        seconds=time.monotonic() - started,
+        seconds=recorder.seconds,
         query_losses=tuple(losses[epoch] for epoch in sorted(losses) if epoch),
         query_loss_before=losses.get(0),
         best_epoch=best,
