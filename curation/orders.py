@@ -62,7 +62,7 @@ class Orders:
         if self._path is None:
             return
         with storage_errors(self._path.parent), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"do": what, "of": of, "step": step}) + "\n")
+            file.write("\n" + json.dumps({"do": what, "of": of, "step": step}) + "\n")  # behind a torn line, too
 
     def _read(self) -> None:
         """Take in what was ordered since the last look."""
@@ -74,7 +74,10 @@ class Orders:
             whole, _, _ = file.read().rpartition(b"\n")  # what follows the last newline is half-written
         self._size += len(whole) + 1 if whole else 0
         for line in whole.splitlines():
-            order = json.loads(line)
+            try:
+                order = json.loads(line)
+            except ValueError:  # blank, or torn by a full disk
+                continue
             what, of = order["do"], order["of"]
             if what == "leave":
                 self._left[of] = None

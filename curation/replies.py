@@ -2,14 +2,19 @@
 
 The model is loaded with its chat form as for judging, answers, and is let go of again: between two questions no memory
 is held. A turn that the model's chat form can't express is refused, never bent.
+
+What was said is kept in the workspace (``chats/<experiment>.jsonl``, one line a turn), each person's for themselves.
 """
 
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from curation import logs
 from curation.answers import arm_of, seed_of
 from curation.config import EvaluationConfig, ModelConfig
 from curation.data.rows import Example, Message
@@ -17,6 +22,43 @@ from curation.design import ZERO_SHOT
 from curation.errors import EvaluationError
 from curation.progress import Silent
 from curation.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question, and what the model of each run that was asked replied."""
+
+    question: str
+    replies: Mapping[str, str]
+
+
+def conversation(ws: Workspace, experiment: str, author: str = "") -> list[Turn]:
+    """Return a person's conversation with an experiment's models, oldest turn first, since they last began anew."""
+    turns: list[Turn] = []
+    for entry in logs.read(ws, "chats", experiment):
+        if entry["author"] == author:
+            turns = [*turns, Turn(entry["question"], entry["replies"])] if entry["action"] == "turn" else []
+    return turns
+
+
+def keep(ws: Workspace, experiment: str, turn: Turn, author: str = "") -> None:
+    """Add a turn to a person's conversation."""
+    said = {"question": turn.question, "replies": dict(turn.replies)}
+    logs.append(ws, "chats", experiment, {"action": "turn", **said, "author": author, "time": time.time()})
+
+
+def begin_anew(ws: Workspace, experiment: str, author: str = "") -> None:
+    """Begin a new conversation; what was said before stays in the log."""
+    logs.append(ws, "chats", experiment, {"action": "anew", "author": author, "time": time.time()})
+
+
+def continued(turns: Sequence[Turn], run: str, asked: str) -> list[tuple[str, str]]:
+    """Return the conversation as one run's model knows it, its own replies alone, with the next question."""
+    said = []
+    for turn in turns:
+        if run in turn.replies:
+            said += [("user", turn.question), ("assistant", turn.replies[run])]
+    return [*said, ("user", asked)]
 
 
 def can_talk(ws: Workspace, result: Mapping[str, Any], run: str) -> bool:

@@ -16,12 +16,9 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
-from filelock import FileLock
-
-from curation.database import storage_errors
+from curation import logs
 from curation.errors import EvaluationError
 from curation.evaluation.statistics import Interval, interval
 from curation.evaluation.winning_rate import Pair
@@ -78,15 +75,8 @@ class Preference:
 
 
 def log(ws: Workspace, experiment: str) -> list[Vote]:
-    """Return an experiment's whole log, oldest first; a line that a power cut left half written is passed over."""
-    path = ws.root / "votes" / f"{experiment}.jsonl"
-    if not path.is_file():
-        return []
-    found = []
-    for line in path.read_bytes().split(b"\n"):
-        with suppress(ValueError):
-            found.append(Vote(**json.loads(line)))
-    return found
+    """Return an experiment's whole log, oldest first."""
+    return [Vote(**entry) for entry in logs.read(ws, "votes", experiment)]
 
 
 def standing(entries: Iterable[Vote]) -> list[Vote]:
@@ -155,11 +145,7 @@ def undo(ws: Workspace, experiment: str, author: str = "") -> None:
 
 def _append(ws: Workspace, experiment: str, entry: Vote) -> Vote:
     entry = dataclasses.replace(entry, time=time.time())
-    folder = ws.root / "votes"
-    with storage_errors(ws.root):
-        folder.mkdir(exist_ok=True)
-        with FileLock(folder / f"{experiment}.lock"), (folder / f"{experiment}.jsonl").open("ab") as file:
-            file.write(b"\n" + json.dumps(dataclasses.asdict(entry)).encode())  # behind a half-written line, too
+    logs.append(ws, "votes", experiment, dataclasses.asdict(entry))
     return entry
 
 

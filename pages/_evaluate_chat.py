@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from curation import answers, replies, results
@@ -48,26 +46,27 @@ def draw(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
             width=130,
         )
         seed = st.number_input("Seed", 0, value=0, key=ui.key("chat-seed"), width=110, disabled=not warmth)
-    told: list[dict[str, Any]] = st.session_state.setdefault(ui.key(f"chat.{record.experiment.id}"), [])
-    for turn, one in enumerate(told):
-        _turn(turn, one, names)
+    told = replies.conversation(ws, record.key, ui.author())
+    for place, turn in enumerate(told):
+        _turn(place, turn, names)
     if not chosen:
         st.caption("Choose one or two models above.")
         return
     asked = st.chat_input("Ask both the same", max_chars=20_000) if len(chosen) > 1 else st.chat_input("Ask")
     if asked:
-        one: dict[str, Any] = {"question": asked, "replies": {}}
-        _turn(len(told), one, names)
+        _turn(len(told), replies.Turn(asked, {}), names)
         with ui.guard():
+            said = {}
             for run in chosen:
                 with st.spinner(f"{ui.plain(names[run])}: loading its model and writing a reply …"):
                     options = {"max_new_tokens": int(longest), "temperature": float(warmth), "seed": int(seed)}
-                    one["replies"][run] = replies.reply(ws, result, run, _so_far(told, run, asked), **options)
-            told.append(one)
+                    said[run] = replies.reply(ws, result, run, replies.continued(told, run, asked), **options)
+            replies.keep(ws, record.key, replies.Turn(asked, said), ui.author())
             st.rerun()
     if told and st.button("Begin anew", icon=":material/restart_alt:", type="tertiary"):
-        told.clear()
-        st.rerun()
+        with ui.guard():
+            replies.begin_anew(ws, record.key, ui.author())
+            st.rerun()
     st.caption("Each model sees its own replies alone. It is loaded for a reply and let go of after it.")
 
 
@@ -77,20 +76,11 @@ def _at_first(here: list[str]) -> list[str]:
     return sorted(first.values(), key=here.index) or here[:1]
 
 
-def _so_far(told: list[dict[str, Any]], run: str, asked: str) -> list[tuple[str, str]]:
-    """Return the conversation as that model knows it."""
-    turns = []
-    for one in told:
-        if run in one["replies"]:
-            turns += [("user", one["question"]), ("assistant", one["replies"][run])]
-    return [*turns, ("user", asked)]
-
-
-def _turn(turn: int, one: dict[str, Any], names: dict[str, str]) -> None:
+def _turn(place: int, turn: replies.Turn, names: dict[str, str]) -> None:
     with st.chat_message("user", avatar=":material/person:"):
-        st.text(one["question"])
-    with st.container(horizontal=True, gap="medium", key=f"beside-turn-{turn}"):
-        for run, reply in one["replies"].items():
+        st.text(turn.question)
+    with st.container(horizontal=True, gap="medium", key=f"beside-turn-{place}"):
+        for run, reply in turn.replies.items():
             with st.container(border=True, gap="xxsmall"):
                 st.markdown(f"**{ui.plain(names.get(run, run))}**")
                 _evaluate_answers.text(reply)

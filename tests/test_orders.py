@@ -57,6 +57,8 @@ def test_orders_are_kept_in_the_file_and_undone(job: Path) -> None:
     with (job / "orders.jsonl").open("a") as file:
         file.write('{"do": "leave", "of": "sel')  # half-written
     assert read.left_out() == () and Orders(job).left_out() == ()
+    given.leave("full")  # behind the half-written line, which a full disk left
+    assert read.left_out() == ("full",) == Orders(job).left_out()
     Orders().leave("random")  # nobody gives orders
     assert Orders().left_out() == ()
 

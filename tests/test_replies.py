@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -11,9 +11,8 @@ from curation import replies
 from curation.config import ModelConfig, TrainingConfig
 from curation.data.rows import Example, Message
 from curation.errors import EvaluationError
-
-if TYPE_CHECKING:
-    from curation.workspace import Workspace
+from curation.replies import Turn
+from curation.workspace import Workspace
 
 TURNS = [("user", "What is the opposite of hot?")]
 
@@ -63,3 +62,25 @@ def test_only_models_that_are_here_can_be_talked_to(workspace: Workspace) -> Non
     assert told == {"zero_shot/0": True, "selected/0": True, "selected/1": False, "old/0": False}
     with pytest.raises(EvaluationError, match="the tuned model of selected/1 is not in this workspace"):
         replies.reply(workspace, result, "selected/1", TURNS)
+
+
+def test_a_conversation_is_kept_each_persons_for_themselves(workspace: Workspace) -> None:
+    one, next_one = Turn("Hot?", {"selected/0": "cold", "zero_shot/0": "hot"}), Turn("Up?", {"selected/0": "down"})
+    replies.keep(workspace, "e", one, "Ada")
+    replies.keep(workspace, "e", Turn("Big?", {}), "Bo")
+    replies.keep(workspace, "e", next_one, "Ada")
+    with (workspace.root / "chats" / "e.jsonl").open("ab") as file:
+        file.write(b'\n{"action": "tu')  # half-written
+    told = replies.conversation(Workspace(workspace.root), "e", "Ada")
+    assert told == [one, next_one]
+    assert replies.continued(told, "zero_shot/0", "Left?") == [
+        ("user", "Hot?"),
+        ("assistant", "hot"),
+        ("user", "Left?"),
+    ]
+    replies.begin_anew(workspace, "e", "Ada")
+    assert replies.conversation(workspace, "e", "Ada") == []
+    replies.keep(workspace, "e", next_one, "Ada")
+    assert replies.conversation(workspace, "e", "Ada") == [next_one]
+    assert [turn.question for turn in replies.conversation(workspace, "e", "Bo")] == ["Big?"]
+    assert replies.conversation(workspace, "other", "Ada") == []

@@ -278,6 +278,10 @@ def test_a_question_goes_to_both_models_and_each_knows_its_own_words(
     assert asked[3][1] == [("user", "Hot?"), ("assistant", f"selected/0 {hostile}"), ("user", "Cold?")]
     assert [t.value for t in app.text].count(f"zero_shot/0 {hostile}") == 2
     assert not any(hostile in m.value for m in app.markdown)
+    app = part(opened("evaluate", sums), "chat")  # another tab
+    assert [t.value for t in app.text].count("Hot?") == 1
+    next(b for b in app.button if b.label == "Begin anew").click().run()
+    assert not app.text and "Begin anew" not in [b.label for b in app.button]
 
 
 def test_a_check_of_nearness_is_told_even_before_anything_is_tuned(
