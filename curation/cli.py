@@ -21,13 +21,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from curation import design
 from curation.errors import ConfigError, CurationError, WorkspaceError
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
-    from curation.config import RunConfig
     from curation.cost import Cost
+    from curation.report import Records
 
 app = typer.Typer(help="Winnow: find the few hundred examples that teach a model a task.", no_args_is_help=True)
 jobs_app = typer.Typer(
@@ -134,7 +133,7 @@ def cost(
 ) -> None:
     """Foretell what a config takes, its experiment included: time, memory, disk, by trials on this machine."""
     from curation import cost as costs
-    from curation import pipeline
+    from curation import forecast, pipeline
     from curation.config_files import read_config
 
     ws, asked = _open(workspace), read_config(config)
@@ -148,7 +147,7 @@ def cost(
         draw_map=False,
         progress=Lines(),
     )
-    further = _foretell_experiment(ws, asked)
+    further = forecast.of_config(ws, asked, Lines())
     if as_json:
         print(json.dumps(told.to_dict() | ({"experiment": further.to_dict()} if further else {})))
         return
@@ -156,30 +155,6 @@ def cost(
     if further is not None and asked.experiment is not None:
         price = asked.experiment.price_per_hour * further.seconds / 3600
         _show_cost(further, "trainings", f"{price:,.2f}" if price else "")
-
-
-def _foretell_experiment(ws: Workspace, asked: RunConfig) -> Cost | None:
-    """What the experiment of a config takes; any rows stand for those that will be selected."""
-    from curation import forecast, pipeline, subset_files
-
-    if asked.experiment is None or asked.model is None:
-        return None
-    keys = {role: pipeline.load(ws, data, role) for role, data in (("pool", asked.pool), ("query", asked.queries))}
-    tests = pipeline.load(ws, asked.tests, "test") if asked.tests else None
-    ids = tuple(ws.ids(keys["pool"]))
-    n = asked.selection.budget.examples
-    if n is None:
-        lengths = pipeline.tokens(ws, keys["pool"], asked.model)
-        n = round((asked.selection.budget.tokens or 0) / lengths.mean())
-    sizes = {b: ids[:b] for b in (n, *asked.experiment.budgets)}
-    names = [*(arm for arm in asked.experiment.arms if arm == "selected"), *asked.experiment.selections]
-    others = {design.arm_name(name, b, n): rows for name in names for b, rows in sizes.items()}
-    others.pop("selected", None)
-    for name, path in asked.experiment.subsets.items():
-        rows = subset_files.read(ws, Path(path), keys["pool"])
-        others[design.arm_name(name, len(rows), n)] = rows
-    inputs = design.Inputs(asked.model, keys["pool"], keys["query"], tests, ids, sizes[n], others, ids)
-    return forecast.estimate(ws, inputs, asked.experiment, Lines())
 
 
 def _show_cost(told: Cost, what: str, price: str = "") -> None:
@@ -251,22 +226,49 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a project's selection: rows with reasons, manifest, and the config that makes it again."""
-    from curation import comparison, export, report, workbench
+    from curation import export
 
     ws = _open(workspace)
+    records = _records(ws, project, selection)
+    folder = export.write(ws, records, out or Path(f"{project}-export"))
+    _finish(as_json, {"export": str(folder), "n_selected": len(records.subset)}, folder)
+
+
+@app.command()
+def push(
+    project: Annotated[str, typer.Argument(help="Id of a project; `winnow export` without one lists them.")],
+    repo: Annotated[str, typer.Argument(help="Data set on the hub: OWNER/NAME, or NAME among your own.")],
+    selection: Annotated[str, typer.Option(help="Name of a saved selection; empty means the present one.")] = "",
+    public: Annotated[bool, typer.Option("--public", help="Let everybody read it; else only those you let.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Push what `winnow export` writes to a data set of the Hugging Face hub, with the hub's own login."""
+    from curation import publishing
+
+    ws = _open(workspace)
+    records = _records(ws, project, selection)
+    seen = "public" if public else "private"
+    sent = f"sending to {publishing.place(repo)} ({seen}): {publishing.contents(records)}"
+    stderr.print(sent, highlight=False, markup=False)
+    url = publishing.push(ws, records, repo, private=not public)
+    print(json.dumps({"url": url, "n_selected": len(records.subset)}) if as_json else url)
+
+
+def _records(ws: Workspace, project: str, selection: str) -> Records:
+    """Return the records of a project's present selection, or of a saved one by its name."""
+    from curation import comparison, report, workbench
+
     if not project:
         known = ", ".join(p.id for p in ws.projects()) or "none yet; `winnow app` makes them"
         raise WorkspaceError(f"no project was named, expected one of: {known}")
-    if selection:
-        saved = [s for s in ws.selections(project) if s.name == selection]
-        if not saved:
-            known = ", ".join(dict.fromkeys(s.name for s in ws.selections(project))) or "none"
-            raise WorkspaceError(f"project {project} has no saved selection {selection!r}; it has: {known}")
-        records = report.of_project(ws, project, comparison.open_saved(ws, saved[0]))
-    else:
-        records = report.of_project(ws, project, workbench.view(ws, project))
-    folder = export.write(ws, records, out or Path(f"{project}-export"))
-    _finish(as_json, {"export": str(folder), "n_selected": len(records.subset)}, folder)
+    if not selection:
+        return report.of_project(ws, project, workbench.view(ws, project))
+    saved = [s for s in ws.selections(project) if s.name == selection]
+    if not saved:
+        known = ", ".join(dict.fromkeys(s.name for s in ws.selections(project))) or "none"
+        raise WorkspaceError(f"project {project} has no saved selection {selection!r}; it has: {known}")
+    return report.of_project(ws, project, comparison.open_saved(ws, saved[0]))
 
 
 @app.command()

@@ -59,3 +59,9 @@ class EvaluationError(CurationError):
     """A metric lacks the field it needs, or a model produced nothing to judge."""
 
     exit_code = 9
+
+
+class PublishError(CurationError):
+    """A data set can't be pushed: no login, no right, no network, or another one stands there."""
+
+    exit_code = 10

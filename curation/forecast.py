@@ -27,6 +27,7 @@ from curation.progress import Progress, Silent
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
+    from curation.config import RunConfig
     from curation.data.rows import Example
     from curation.training.trial import Tried
 
@@ -63,6 +64,35 @@ def estimate(ws: Workspace, inputs: Inputs, config: ExperimentConfig, progress: 
     if not (todo or judgings):
         return Cost({}, 0.0, 0.0, 0, 0, 0, 0, reused, "it is tuned and judged already")
     return _price(ws, inputs, todo, judgings, asked, reused, progress)
+
+
+def of_config(ws: Workspace, asked: RunConfig, progress: Progress | None = None) -> Cost | None:
+    """Foretell what the experiment of a config takes, None without one; any rows stand for those to be selected.
+
+    Raises
+    ------
+    CurationError
+        As `estimate`, and if data or a subset file can't be read.
+    """
+    from curation import design, pipeline, subset_files
+
+    if asked.experiment is None or asked.model is None:
+        return None
+    pool, queries = pipeline.load(ws, asked.pool, "pool"), pipeline.load(ws, asked.queries, "query")
+    tests = pipeline.load(ws, asked.tests, "test") if asked.tests else None
+    ids = tuple(ws.ids(pool))
+    n = asked.selection.budget.examples
+    if n is None:
+        n = round((asked.selection.budget.tokens or 0) / pipeline.tokens(ws, pool, asked.model).mean())
+    sizes = {b: ids[:b] for b in (n, *asked.experiment.budgets)}
+    names = [*(arm for arm in asked.experiment.arms if arm == "selected"), *asked.experiment.selections]
+    others = {design.arm_name(name, b, n): rows for name in names for b, rows in sizes.items()}
+    others.pop("selected", None)
+    for name, path in asked.experiment.subsets.items():
+        rows = subset_files.read(ws, Path(path), pool)
+        others[design.arm_name(name, len(rows), n)] = rows
+    inputs = Inputs(asked.model, pool, queries, tests, ids, sizes[n], others, ids)
+    return estimate(ws, inputs, asked.experiment, progress)
 
 
 def _price(

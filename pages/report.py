@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from curation import comparison, export, report, results, workbench
+from curation import comparison, export, publishing, report, results, workbench
 from pages import _round
 from pages import _shell as ui
 
@@ -99,7 +99,27 @@ def _downloads(ws: ui.Workspace, records: report.Records, page: str) -> None:
                 key=f"download-{name}",
                 type="primary" if name.endswith(".html") else "secondary",
             )
+        _push(ws, records)
     st.caption("The replay config goes to `winnow run run.json`, which makes the same subset, byte for byte.")
+
+
+def _push(ws: ui.Workspace, records: report.Records) -> None:
+    """Send it to the hub, once it is told what goes where."""
+    with st.popover("Push to the hub", icon=":material/cloud_upload:", key=ui.key("push"), on_change="rerun") as opened:
+        if not opened.open:
+            return
+        repo = st.text_input("Data set", placeholder="owner/name", key=ui.key("push-to"), width=420).strip()
+        private = st.toggle("Private: only those whom you let may read it", value=True, key=ui.key("push-private"))
+        with ui.guard():
+            where = ui.plain(publishing.place(repo or "owner/name"))
+            st.markdown(f"**What leaves this machine:** {ui.plain(publishing.contents(records))}. It goes to {where}.")
+            st.caption("Files of the same names are replaced there. The hub's own login is used (`hf auth login`).")
+            label = f"Push {ui.counted(len(records.subset), 'example')}"
+            if st.button(label, type="primary", disabled=not repo, icon=":material/cloud_upload:"):
+                with st.spinner("Sending …"):
+                    url = publishing.push(ws, records, repo, private=private)
+                st.success("Pushed, in one commit.", icon=":material/check:")
+                st.link_button("See it on the hub", url, icon=":material/open_in_new:")
 
 
 main()

@@ -123,3 +123,31 @@ def test_the_card_of_a_project_names_who_decided(workspace: Workspace, sums: str
     assert "| pinned | \\*\\*keep\\*\\* | Ada |" in text
     again = report.of_project(workspace, sums, workbench.view(workspace, sums))
     assert report.html(records) == report.html(again)
+
+
+def test_a_push_tells_what_leaves_before_it_goes(opened: Open, sums: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from curation import publishing
+    from curation.errors import PublishError
+
+    pushed: list[tuple[str, bool]] = []
+
+    def push(_ws: Any, _records: Any, repo: str, *, private: bool) -> str:
+        pushed.append((repo, private))
+        if repo == "not/mine":
+            raise PublishError("the hub did not take the data set")
+        return "https://hub.example/datasets/ada/picks"
+
+    monkeypatch.setattr(publishing, "push", push)
+    app = opened("report", sums)
+    assert "What leaves this machine" not in words(app)
+    app.session_state[f"push.{sums}"] = True  # opened
+    app.run()
+    assert not app.exception
+    assert "What leaves this machine" in words(app) and "licences" in words(app)
+    button = lambda: next(b for b in app.button if b.label.startswith("Push "))  # noqa: E731
+    assert button().disabled
+    for repo in ("ada/picks", "not/mine"):
+        next(t for t in app.text_input if t.label == "Data set").set_value(repo).run()
+        button().click().run()
+    assert pushed == [("ada/picks", True), ("not/mine", True)]
+    assert "did not take the data set" in words(app)

@@ -1,0 +1,152 @@
+"""A push: the files of the export, in one commit, where it was said and to nobody else; each refusal one sentence."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import pytest
+
+from curation import export, publishing, report, workbench
+from curation.errors import PublishError
+from curation.report import Records
+from curation.workspace import Workspace
+from tests.pages.conftest import make_project
+
+TOKEN = "hf_secret-of-the-login"
+
+
+class Hub:
+    """What a push speaks with: the hub's protocol over a loopback port, its data sets in memory."""
+
+    def __init__(self) -> None:
+        self.private: bool | None = None  # of the one data set; None before it is made
+        self.files: dict[str, bytes] = {}
+        self.commits: list[str] = []
+        self.refusal: tuple[int, str] | None = None
+        self.tokens: set[str | None] = set()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if outer.private is not None and self.path.startswith("/api/datasets/ada/picks"):
+                    self._tell(200, {"id": "ada/picks", "sha": "0" * 40, "private": outer.private})
+                else:  # not yet made; or the base model, whose hash the manifest asks for
+                    self._tell(404, {"error": "not here"})
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.tokens.add(self.headers["Authorization"])
+                if outer.refusal:
+                    self._tell(outer.refusal[0], {"error": outer.refusal[1]})
+                elif self.path == "/api/repos/create":
+                    there = outer.private is not None
+                    if not there:
+                        outer.private = json.loads(body)["visibility"] == "private"
+                    self._tell(409 if there else 200, {"url": f"{outer.url}/datasets/ada/picks"})
+                elif self.path == "/api/validate-yaml":
+                    self._tell(200, {"errors": [], "warnings": []})
+                elif self.path == "/api/datasets/ada/picks/preupload/main":
+                    asked = json.loads(body)["files"]
+                    told = [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in asked]
+                    self._tell(200, {"files": told})
+                else:
+                    assert self.path == "/api/datasets/ada/picks/commit/main"
+                    head, *files = [json.loads(line)["value"] for line in body.splitlines()]
+                    outer.commits.append(head["summary"])
+                    outer.files |= {f["path"]: base64.b64decode(f["content"]) for f in files}
+                    url = f"{outer.url}/datasets/ada/picks/commit/1"
+                    self._tell(200, {"success": True, "commitUrl": url, "commitOid": "1"})
+
+            def _tell(self, status: int, body: dict[str, Any]) -> None:
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    made = Hub()
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", made.url)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture
+def records(workspace: Workspace, tmp_path: Path) -> Records:
+    project = make_project(workspace, tmp_path)
+    return report.of_project(workspace, project, workbench.view(workspace, project))
+
+
+def test_a_push_makes_a_private_data_set_of_the_exports_files(workspace: Workspace, records: Records, hub: Hub) -> None:
+    url = publishing.push(workspace, records, "ada/picks")
+    assert url == f"{hub.url}/datasets/ada/picks/commit/1"
+    assert hub.private is True and hub.tokens == {f"Bearer {TOKEN}"}
+    assert hub.files == export.contents(workspace, records)
+    assert b'data_files": "subset.parquet' in hub.files["README.md"]
+    assert not any(TOKEN.encode() in data for data in hub.files.values())
+    publishing.push(workspace, records, "ada/picks")  # again: there already, and still private
+    assert hub.commits == [f"{len(records.subset)} examples selected with Winnow"] * 2
+
+
+def test_public_is_only_what_was_asked_to_be(workspace: Workspace, records: Records, hub: Hub) -> None:
+    publishing.push(workspace, records, "ada/picks", private=False)
+    assert hub.private is False and len(hub.commits) == 1
+    with pytest.raises(PublishError, match="data set ada/picks is there already and public; make it private"):
+        publishing.push(workspace, records, "ada/picks")
+    assert len(hub.commits) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, "no valid token; log in with `hf auth login` or set HF_TOKEN"),
+        (403, r"your token may not write there \(never here\); give it the right to write"),
+        (500, "it says: never here; try again"),
+    ],
+)
+def test_each_refusal_is_one_sentence(status: int, said: str, workspace: Workspace, records: Records, hub: Hub) -> None:
+    hub.refusal = (status, "never here")
+    with pytest.raises(PublishError, match=said) as told:
+        publishing.push(workspace, records, "ada/picks")
+    assert "\n" not in str(told.value) and TOKEN not in str(told.value)
+
+
+def test_without_a_network_it_says_so_and_a_bad_name_goes_nowhere(
+    workspace: Workspace, records: Records, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(PublishError, match="expected NAME or OWNER/NAME"):
+        publishing.push(workspace, records, "ada/../picks")
+    with monkeypatch.context() as patch, pytest.raises(PublishError, match="unset HF_HUB_OFFLINE, or download"):
+        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+        publishing.push(workspace, records, "ada/picks")
+    hub.server.shutdown()
+    hub.server.server_close()
+    with pytest.raises(PublishError, match="can't be reached from here"):
+        publishing.push(workspace, records, "ada/picks")
+    assert not hub.tokens
+
+
+def test_what_leaves_is_told_before(records: Records) -> None:
+    told = publishing.contents(records)
+    assert told.startswith(f"{len(records.subset)} examples (licences: ")
+    assert all(name in told for name in records.licences)
