@@ -39,9 +39,10 @@ def place(repo: str) -> str:
 def contents(records: Records) -> str:
     """Return in a sentence what a push sends, for the one who decides on it."""
     licences = ", ".join(f"{n:,} {name}" for name, n in sorted(records.licences.items()))
+    decisions = ", and who decided what by hand" if records.log else ""
     return (
-        f"{counted(len(records.subset), 'example')} (licences: {licences}) with their reasons and notes, the card, the "
-        "config, which names your files by their paths, and who decided what by hand"
+        f"{counted(len(records.subset), 'example')} (licences: {licences}) with their reasons and notes, the card, and "
+        f"the config, which names your files by their paths{decisions}"
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from curation import comparison, export, publishing, report, results, workbench
 from pages import _round
 from pages import _shell as ui
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
 
 HEIGHT = 900
 
@@ -20,7 +23,8 @@ def main() -> None:
     if not workbench.represented(ws, pid) and not any(r.result for r in results.experiments(ws, pid)):
         ui.empty("There is nothing to report yet: compute a representation and select first.", "Represent", "represent")
         return
-    chosen, record = _choose(ws, pid)
+    head = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    chosen, record = _choose(ws, pid, head)
     if chosen is None:
         ui.empty("Compute a representation of the present data to report on its selection.", "Represent", "represent")
         return
@@ -32,6 +36,8 @@ def main() -> None:
     with st.spinner("Writing the card …"):
         records = report.of_project(ws, pid, chosen, record)
         page = report.html(records)
+    with head:
+        _push(ws, records)
     _downloads(ws, records, page)
     card, further = st.tabs(["Preview", "Next round"], key="part", bind="query-params", on_change="rerun")
     if card.open:
@@ -42,7 +48,9 @@ def main() -> None:
             _round.draw(ws, pid, chosen, record)
 
 
-def _choose(ws: ui.Workspace, pid: str) -> tuple[comparison.Saved | None, results.ExperimentRecord | None]:
+def _choose(
+    ws: ui.Workspace, pid: str, head: DeltaGenerator
+) -> tuple[comparison.Saved | None, results.ExperimentRecord | None]:
     """What the card is of: an experiment with the selection it tuned on, or a selection alone, if there is one."""
     experiments = {f"experiment-{r.experiment.id}": r for r in results.experiments(ws, pid) if r.result}
     saved = {f"saved-{s.subset}": s for s in ws.selections(pid)}
@@ -51,7 +59,7 @@ def _choose(ws: ui.Workspace, pid: str) -> tuple[comparison.Saved | None, result
     if represented:
         names |= {"present": "Selection as it stands on the Curate page"}
     names |= {k: f"Saved selection: {s.name} v{s.version}" for k, s in saved.items()}
-    key = st.selectbox(
+    key = head.selectbox(
         "Report on",
         list(names),
         format_func=lambda k: names[k],
@@ -99,7 +107,6 @@ def _downloads(ws: ui.Workspace, records: report.Records, page: str) -> None:
                 key=f"download-{name}",
                 type="primary" if name.endswith(".html") else "secondary",
             )
-        _push(ws, records)
     st.caption("The replay config goes to `winnow run run.json`, which makes the same subset, byte for byte.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from curation import export, publishing, report, workbench
 from curation.errors import PublishError
 from curation.report import Records
+from curation.tables import OverrideEntry
 from curation.workspace import Workspace
 from tests.pages.conftest import make_project
 
@@ -149,4 +151,6 @@ def test_without_a_network_it_says_so_and_a_bad_name_goes_nowhere(
 def test_what_leaves_is_told_before(records: Records) -> None:
     told = publishing.contents(records)
     assert told.startswith(f"{len(records.subset)} examples (licences: ")
-    assert all(name in told for name in records.licences)
+    assert all(name in told for name in records.licences) and "by hand" not in told
+    decided = dataclasses.replace(records, log=[OverrideEntry(project_id="p", action="pin", row_id="r")])
+    assert publishing.contents(decided).endswith("who decided what by hand")
