@@ -33,7 +33,7 @@ def server() -> Iterator[Server]:
 
     server.script = answer
     yield server
-    server.server.shutdown()
+    server.loopback.close()
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,67 +17,51 @@ from curation.errors import PublishError
 from curation.report import Records
 from curation.tables import OverrideEntry
 from curation.workspace import Workspace
+from tests.loopback import Loopback, Reply
 from tests.pages.conftest import make_project
 
 TOKEN = "hf_secret-of-the-login"
 
 
 class Hub:
-    """What a push speaks with: the hub's protocol over a loopback port, its data sets in memory."""
+    """What a push speaks with: the hub's protocol on loopback, its one data set in memory."""
 
     def __init__(self) -> None:
-        self.private: bool | None = None  # of the one data set; None before it is made
+        self.private: bool | None = None  # of the data set; None before it is made
         self.files: dict[str, bytes] = {}
         self.commits: list[str] = []
         self.refusal: tuple[int, str] | None = None
         self.tokens: set[str | None] = set()
-        outer = self
+        self.loopback = Loopback(self._reply)
+        self.url = self.loopback.url
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if outer.private is not None and self.path.startswith("/api/datasets/ada/picks"):
-                    self._tell(200, {"id": "ada/picks", "sha": "0" * 40, "private": outer.private})
-                else:  # not yet made; or the base model, whose hash the manifest asks for
-                    self._tell(404, {"error": "not here"})
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.tokens.add(self.headers["Authorization"])
-                if outer.refusal:
-                    self._tell(outer.refusal[0], {"error": outer.refusal[1]})
-                elif self.path == "/api/repos/create":
-                    there = outer.private is not None
-                    if not there:
-                        outer.private = json.loads(body)["visibility"] == "private"
-                    self._tell(409 if there else 200, {"url": f"{outer.url}/datasets/ada/picks"})
-                elif self.path == "/api/validate-yaml":
-                    self._tell(200, {"errors": [], "warnings": []})
-                elif self.path == "/api/datasets/ada/picks/preupload/main":
-                    asked = json.loads(body)["files"]
-                    told = [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in asked]
-                    self._tell(200, {"files": told})
-                else:
-                    assert self.path == "/api/datasets/ada/picks/commit/main"
-                    head, *files = [json.loads(line)["value"] for line in body.splitlines()]
-                    outer.commits.append(head["summary"])
-                    outer.files |= {f["path"]: base64.b64decode(f["content"]) for f in files}
-                    url = f"{outer.url}/datasets/ada/picks/commit/1"
-                    self._tell(200, {"success": True, "commitUrl": url, "commitOid": "1"})
-
-            def _tell(self, status: int, body: dict[str, Any]) -> None:
-                data = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def _reply(self, path: str, headers: Any, body: bytes) -> Reply:
+        if not body:
+            there = self.private is not None and path.startswith("/api/datasets/ada/picks")
+            about = {"id": "ada/picks", "sha": "0" * 40, "private": self.private}
+            return (200, {}, about) if there else (404, {}, {"error": "not here"})
+        self.tokens.add(headers["Authorization"])
+        if self.refusal:
+            return self.refusal[0], {}, {"error": self.refusal[1]}
+        if path == "/api/repos/create":
+            there = self.private is not None
+            if not there:
+                self.private = json.loads(body)["visibility"] == "private"
+            return 409 if there else 200, {}, {"url": f"{self.url}/datasets/ada/picks"}
+        if path == "/api/validate-yaml":
+            return 200, {}, {"errors": [], "warnings": []}
+        if path == "/api/datasets/ada/picks/preupload/main":
+            asked = json.loads(body)["files"]
+            return (
+                200,
+                {},
+                {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in asked]},
+            )
+        assert path == "/api/datasets/ada/picks/commit/main"
+        head, *files = [json.loads(line)["value"] for line in body.splitlines()]
+        self.commits.append(head["summary"])
+        self.files |= {f["path"]: base64.b64decode(f["content"]) for f in files}
+        return 200, {}, {"success": True, "commitUrl": f"{self.url}/datasets/ada/picks/commit/1", "commitOid": "1"}
 
 
 @pytest.fixture
@@ -89,8 +71,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.loopback.close()
 
 
 @pytest.fixture
@@ -141,8 +122,7 @@ def test_without_a_network_it_says_so_and_a_bad_name_goes_nowhere(
     with monkeypatch.context() as patch, pytest.raises(PublishError, match="unset HF_HUB_OFFLINE, or download"):
         patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
         publishing.push(workspace, records, "ada/picks")
-    hub.server.shutdown()
-    hub.server.server_close()
+    hub.loopback.close()
     with pytest.raises(PublishError, match="can't be reached from here"):
         publishing.push(workspace, records, "ada/picks")
     assert not hub.tokens

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from curation.errors import ConfigError, EvaluationError
 from curation.evaluation import winning_rate as module
 from curation.evaluation.winning_rate import JudgeConfig, Pair, price, verdict, winning_rate
 from curation.progress import Silent
+from tests.loopback import Loopback, Reply
 
 pytest.importorskip("openai", reason="the extra judge is not installed")
 
@@ -23,41 +22,23 @@ KEY = "sk-very-secret-key"
 
 
 class Server:
-    """A judge on loopback: `script` gives (status, headers, body or None to hang up) for each request's prompt."""
+    """A judge on loopback: `script` gives the reply to each request's prompt."""
 
     def __init__(self) -> None:
-        self.script: Callable[[str], tuple[int, dict[str, str], Any]] = lambda prompt: says(longer(prompt))
+        self.script: Callable[[str], Reply] = lambda prompt: says(longer(prompt))
         self.prompts: list[str] = []
         self.keys: set[str] = set()
-        outer = self
+        self.loopback = Loopback(self._reply)
+        self.url = f"{self.loopback.url}/v1"
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.keys.add(self.headers["Authorization"])
-                prompt = asked["messages"][0]["content"]
-                outer.prompts.append(prompt)
-                status, headers, body = outer.script(prompt)
-                if body is None:
-                    self.close_connection = True
-                    return
-                data = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                for name, value in {"Content-Type": "application/json", **headers}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def _reply(self, _path: str, headers: Any, body: bytes) -> Reply:
+        self.keys.add(headers["Authorization"])
+        prompt = json.loads(body)["messages"][0]["content"]
+        self.prompts.append(prompt)
+        return self.script(prompt)
 
 
-def says(text: str) -> tuple[int, dict[str, str], Any]:
+def says(text: str) -> Reply:
     """A chat completion in OpenAI's form."""
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
     usage = {"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13}
@@ -82,8 +63,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     made = Server()
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.loopback.close()
 
 
 def config(server: Server, **options: Any) -> JudgeConfig:
