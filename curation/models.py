@@ -304,7 +304,7 @@ def torch_dtype(config: ModelConfig) -> torch.dtype:
 
 def _four_bits(where: str) -> dict[str, Any]:
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise ModelError("dtype 4-bit needs the extra that quantises: install winnow-curation[cuda]")
+        raise ModelError("dtype 4-bit needs the extra that quantises; run: pip install 'winnow-curation[cuda]'")
     import torch
     from transformers import BitsAndBytesConfig
 

@@ -120,7 +120,7 @@ def test_four_bits_predict_nearly_the_same_in_a_fraction_of_the_memory(tiny_lm: 
 
 def test_four_bits_without_the_extra_are_refused(tiny_lm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(ModelError, match=r"install winnow-curation\[cuda\]"):
+    with pytest.raises(ModelError, match=r"pip install 'winnow-curation\[cuda\]'"):
         models.load_causal_lm(ModelConfig(name=str(tiny_lm), device="cpu", dtype="4-bit"))
 
 
