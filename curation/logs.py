@@ -1,4 +1,4 @@
-"""Append-only logs in the workspace: JSON lines that several processes write and a power cut can't spoil."""
+"""Append-only logs of JSON lines, which several processes write and neither a power cut nor a full disk can spoil."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 
 from curation.database import storage_errors
 
-if TYPE_CHECKING:
-    from curation.workspace import Workspace
 
-
-def read(ws: Workspace, kind: str, name: str) -> list[dict[str, Any]]:
-    """Return the entries of ``<kind>/<name>.jsonl``, oldest first; a line that was left half written is passed over."""
-    path = _path(ws, kind, name)
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return a log's entries, oldest first, none where there is no file; a half-written line is passed over."""
     if not path.is_file():
         return []
     found = []
@@ -28,20 +24,15 @@ def read(ws: Workspace, kind: str, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def append(ws: Workspace, kind: str, name: str, entry: Mapping[str, Any]) -> None:
-    """Add one entry.
+def append(path: Path, entry: Mapping[str, Any]) -> None:
+    """Add one entry; the folder is made if only it is missing.
 
     Raises
     ------
     WorkspaceError
         If the disk is full or can't be written.
     """
-    path = _path(ws, kind, name)
-    with storage_errors(ws.root):
+    with storage_errors(path.parent):
         path.parent.mkdir(exist_ok=True)
         with FileLock(path.with_suffix(".lock")), path.open("ab") as file:
-            file.write(b"\n" + json.dumps(entry).encode())  # behind a half-written line, too
-
-
-def _path(ws: Workspace, kind: str, name: str) -> Path:
-    return ws.root / kind / f"{name}.jsonl"
+            file.write(b"\n" + json.dumps(entry).encode() + b"\n")  # behind a half-written line, too

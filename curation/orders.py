@@ -7,10 +7,9 @@ step and adds, for a training that it has stopped, at which step that was.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from curation.database import storage_errors
+from curation import logs
 
 
 class ArmLeftOutError(Exception):
@@ -61,23 +60,17 @@ class Orders:
     def _add(self, what: str, of: str, step: int | None = None) -> None:
         if self._path is None:
             return
-        with storage_errors(self._path.parent), self._path.open("a", encoding="utf-8") as file:
-            file.write("\n" + json.dumps({"do": what, "of": of, "step": step}) + "\n")  # behind a torn line, too
+        logs.append(self._path, {"do": what, "of": of, "step": step})
 
     def _read(self) -> None:
-        """Take in what was ordered since the last look."""
+        """Take in what is ordered, if anything was since the last look."""
         size = self._path.stat().st_size if self._path and self._path.is_file() else 0
         if self._path is None or size == self._size:
             return
-        with self._path.open("rb") as file:
-            file.seek(self._size)
-            whole, _, _ = file.read().rpartition(b"\n")  # what follows the last newline is half-written
-        self._size += len(whole) + 1 if whole else 0
-        for line in whole.splitlines():
-            try:
-                order = json.loads(line)
-            except ValueError:  # blank, or torn by a full disk
-                continue
+        self._size = size
+        self._left.clear()
+        self._stops.clear()
+        for order in logs.read(self._path):
             what, of = order["do"], order["of"]
             if what == "leave":
                 self._left[of] = None

@@ -12,6 +12,7 @@ import gc
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from curation import logs
@@ -35,21 +36,29 @@ class Turn:
 def conversation(ws: Workspace, experiment: str, author: str = "") -> list[Turn]:
     """Return a person's conversation with an experiment's models, oldest turn first, since they last began anew."""
     turns: list[Turn] = []
-    for entry in logs.read(ws, "chats", experiment):
-        if entry["author"] == author:
-            turns = [*turns, Turn(entry["question"], entry["replies"])] if entry["action"] == "turn" else []
+    for entry in logs.read(_path(ws, experiment)):
+        if entry["author"] != author:
+            continue
+        if entry["action"] == "anew":
+            turns.clear()
+        else:
+            turns.append(Turn(entry["question"], entry["replies"]))
     return turns
 
 
 def keep(ws: Workspace, experiment: str, turn: Turn, author: str = "") -> None:
     """Add a turn to a person's conversation."""
     said = {"question": turn.question, "replies": dict(turn.replies)}
-    logs.append(ws, "chats", experiment, {"action": "turn", **said, "author": author, "time": time.time()})
+    logs.append(_path(ws, experiment), {"action": "turn", **said, "author": author, "time": time.time()})
 
 
 def begin_anew(ws: Workspace, experiment: str, author: str = "") -> None:
     """Begin a new conversation; what was said before stays in the log."""
-    logs.append(ws, "chats", experiment, {"action": "anew", "author": author, "time": time.time()})
+    logs.append(_path(ws, experiment), {"action": "anew", "author": author, "time": time.time()})
+
+
+def _path(ws: Workspace, experiment: str) -> Path:
+    return ws.root / "chats" / f"{experiment}.jsonl"
 
 
 def continued(turns: Sequence[Turn], run: str, asked: str) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from curation import logs
 from curation.errors import EvaluationError
@@ -76,7 +77,7 @@ class Preference:
 
 def log(ws: Workspace, experiment: str) -> list[Vote]:
     """Return an experiment's whole log, oldest first."""
-    return [Vote(**entry) for entry in logs.read(ws, "votes", experiment)]
+    return [Vote(**entry) for entry in logs.read(_path(ws, experiment))]
 
 
 def standing(entries: Iterable[Vote]) -> list[Vote]:
@@ -145,8 +146,12 @@ def undo(ws: Workspace, experiment: str, author: str = "") -> None:
 
 def _append(ws: Workspace, experiment: str, entry: Vote) -> Vote:
     entry = dataclasses.replace(entry, time=time.time())
-    logs.append(ws, "votes", experiment, dataclasses.asdict(entry))
+    logs.append(_path(ws, experiment), dataclasses.asdict(entry))
     return entry
+
+
+def _path(ws: Workspace, experiment: str) -> Path:
+    return ws.root / "votes" / f"{experiment}.jsonl"
 
 
 def values(votes: Iterable[Vote], first: str, second: str) -> dict[str, float]:

@@ -46,7 +46,8 @@ def draw(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
             width=130,
         )
         seed = st.number_input("Seed", 0, value=0, key=ui.key("chat-seed"), width=110, disabled=not warmth)
-    told = replies.conversation(ws, record.key, ui.author())
+    author = ui.author()
+    told = replies.conversation(ws, record.key, author)
     for place, turn in enumerate(told):
         _turn(place, turn, names)
     if not chosen:
@@ -61,11 +62,11 @@ def draw(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
                 with st.spinner(f"{ui.plain(names[run])}: loading its model and writing a reply …"):
                     options = {"max_new_tokens": int(longest), "temperature": float(warmth), "seed": int(seed)}
                     said[run] = replies.reply(ws, result, run, replies.continued(told, run, asked), **options)
-            replies.keep(ws, record.key, replies.Turn(asked, said), ui.author())
+            replies.keep(ws, record.key, replies.Turn(asked, said), author)
             st.rerun()
     if told and st.button("Begin anew", icon=":material/restart_alt:", type="tertiary"):
         with ui.guard():
-            replies.begin_anew(ws, record.key, ui.author())
+            replies.begin_anew(ws, record.key, author)
             st.rerun()
     st.caption("Each model sees its own replies alone. It is loaded for a reply and let go of after it.")
 
