@@ -38,6 +38,18 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(found, key=lambda path: int(path.name.partition("-")[2]), default=None)
 
 
+def complete(checkpoint: Path, seconds: float) -> None:
+    """Mark a resume checkpoint whole, with the seconds that led to it."""
+    (checkpoint / COMPLETE).write_text(str(seconds), "utf-8")
+
+
+def led_to(checkpoint: Path | None) -> tuple[int, float]:
+    """Return the steps and the seconds that led to a whole checkpoint; zeros without one."""
+    if checkpoint is None:
+        return 0, 0.0
+    return int(checkpoint.name.partition("-")[2]), float((checkpoint / COMPLETE).read_text("utf-8") or 0)
+
+
 def save_optimizer(model: Any, optimizer: Any, folder: Path, learning_rate_mean: float) -> None:
     """Save Adam's moments as ``<parameter name>/exp_avg`` and ``/exp_avg_sq``, and its scalars as JSON.
 

@@ -18,7 +18,7 @@ from curation.data.chat import Encoded
 from curation.losses import answer_losses
 from curation.progress import Progress
 from curation.training import PATIENCE, DivergedError
-from curation.training.checkpoints import COMPLETE, last_checkpoint, save_optimizer, save_weights
+from curation.training.checkpoints import complete, last_checkpoint, save_optimizer, save_weights
 from curation.training.events import Events
 from curation.training.plan import BatchPlan
 
@@ -154,8 +154,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Mark the checkpoint whole, with the time that it took to get there."""
-        mark = Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE
-        mark.write_text(str(self.seconds), "utf-8")
+        complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.seconds)
         self._saved = self._stepped = time.monotonic()
 
     def _judge(self, epoch: int, model: Any) -> None:

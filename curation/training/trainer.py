@@ -36,7 +36,7 @@ from curation.errors import TrainingError
 from curation.losses import token_losses
 from curation.progress import Progress
 from curation.training import TrainingResult
-from curation.training.checkpoints import COMPLETE, last_checkpoint, save_model, save_weights
+from curation.training.checkpoints import last_checkpoint, led_to, save_model, save_weights
 from curation.training.plan import BatchPlan
 from curation.training.recorder import Recorder
 
@@ -112,8 +112,8 @@ def train(
     )
     trainer = make_trainer(model, config, seed, rows, encoder.tokenizer, folder, total, plan, recorder, reporting)
     checkpoint = last_checkpoint(folder / "resume")
-    done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
-    recorder.restore(done, float((checkpoint / COMPLETE).read_text("utf-8") or 0) if checkpoint else 0.0)
+    done, seconds = led_to(checkpoint)
+    recorder.restore(done, seconds)
     progress.start("training", total, "steps")
     if done:
         progress.log(f"going on after step {done} of {total}")
