@@ -73,8 +73,8 @@ def _open(workspace: Path | None) -> Workspace:
     return Workspace(workspace) if workspace else Workspace.default()
 
 
-def _finish(as_json: bool, result: dict[str, Any], path: Path) -> None:
-    """Print the result: an object for machines, the path for people and scripts."""
+def _finish(as_json: bool, result: dict[str, Any], path: Path | str) -> None:
+    """Print the result: an object for machines, the path or address for people and scripts."""
     print(json.dumps(result, ensure_ascii=False) if as_json else path)
 
 
@@ -249,10 +249,10 @@ def push(
     ws = _open(workspace)
     records = _records(ws, project, selection)
     seen = "public" if public else "private"
-    sent = f"sending to {publishing.place(repo)} ({seen}): {publishing.contents(records)}"
+    sent = f"sending to {publishing.place(repo)} ({seen}): {publishing.what_leaves(records)}"
     stderr.print(sent, highlight=False, markup=False)
     url = publishing.push(ws, records, repo, private=not public)
-    print(json.dumps({"url": url, "n_selected": len(records.subset)}) if as_json else url)
+    _finish(as_json, {"url": url, "n_selected": len(records.subset)}, url)
 
 
 def _records(ws: Workspace, project: str, selection: str) -> Records:

@@ -24,19 +24,14 @@ def place(repo: str) -> str:
         If `repo` can't be an id.
     """
     from huggingface_hub import constants
-    from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-    try:
+    with _hub_errors(repo):
         validate_repo_id(repo)
-    except HFValidationError as error:
-        raise PublishError(
-            f"a data set can't be called {repo!r}; expected NAME or OWNER/NAME of letters, digits, -, _ and ."
-        ) from error
     return f"{constants.ENDPOINT}/datasets/{repo}"
 
 
-def contents(records: Records) -> str:
+def what_leaves(records: Records) -> str:
     """Return in a sentence what a push sends, for the one who decides on it."""
     licences = ", ".join(f"{n:,} {name}" for name, n in sorted(records.licences.items()))
     decisions = ", and who decided what by hand" if records.log else ""
@@ -61,12 +56,12 @@ def push(ws: Workspace, records: Records, repo: str, *, private: bool = True) ->
     Raises
     ------
     PublishError
-        If nobody is logged in, the hub refuses or can't be reached, or the data set is there and public though it was
-        to be private.
+        If `repo` can't be an id, nobody is logged in, the hub refuses or can't be reached, or the data set is there and
+        public though it was to be private.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    place(repo)
+    files = [CommitOperationAdd(name, data) for name, data in export.contents(ws, records).items()]
     api = HfApi()
     with _hub_errors(repo):
         made = api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True).repo_id
@@ -75,7 +70,6 @@ def push(ws: Workspace, records: Records, repo: str, *, private: bool = True) ->
                 f"the data set {made} is there already and public; make it private on its page, choose another name, "
                 "or push it publicly"
             )
-        files = [CommitOperationAdd(name, data) for name, data in export.contents(ws, records).items()]
         said = f"{counted(len(records.subset), 'example')} selected with Winnow"
         commit = api.create_commit(made, files, commit_message=said, repo_type="dataset")
     return str(commit.commit_url)
@@ -88,6 +82,10 @@ def _hub_errors(repo: str) -> Iterator[None]:
 
     try:
         yield
+    except errors.HFValidationError as error:
+        raise PublishError(
+            f"a data set can't be called {repo!r}; expected NAME or OWNER/NAME of letters, digits, -, _ and ."
+        ) from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         reason = error.server_message or f"status {status}"

@@ -110,6 +110,7 @@ def _downloads(ws: ui.Workspace, records: report.Records, page: str) -> None:
     st.caption("The replay config goes to `winnow run run.json`, which makes the same subset, byte for byte.")
 
 
+@st.fragment  # what is typed here does not write the card anew
 def _push(ws: ui.Workspace, records: report.Records) -> None:
     """Send it to the hub, once it is told what goes where."""
     with st.popover("Push to the hub", icon=":material/cloud_upload:", key=ui.key("push"), on_change="rerun") as opened:
@@ -119,7 +120,9 @@ def _push(ws: ui.Workspace, records: report.Records) -> None:
         private = st.toggle("Private: only those whom you let may read it", value=True, key=ui.key("push-private"))
         with ui.guard():
             where = ui.plain(publishing.place(repo or "owner/name"))
-            st.markdown(f"**What leaves this machine:** {ui.plain(publishing.contents(records))}. It goes to {where}.")
+            st.markdown(
+                f"**What leaves this machine:** {ui.plain(publishing.what_leaves(records))}. It goes to {where}."
+            )
             st.caption("Files of the same names are replaced there. The hub's own login is used (`hf auth login`).")
             label = f"Push {ui.counted(len(records.subset), 'example')}"
             if st.button(label, type="primary", disabled=not repo, icon=":material/cloud_upload:"):

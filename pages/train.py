@@ -139,7 +139,7 @@ def _start(
     if lacks:
         st.caption(f":orange[{lacks}]")
     total = sum(p.trainings for p in plans)
-    label = f"Start {total} training{'s' if total != 1 else ''}" if total else "Judge the untuned model"
+    label = f"Start {ui.counted(total, 'training')}" if total else "Judge the untuned model"
     if st.button(label, type="primary", icon=":material/play_arrow:", disabled=bool(lacks)):
         tasks.start(ws, pid, "experiment", {**asked, "name": called}, called)
         workbench.change(ws, pid, experiment=config)

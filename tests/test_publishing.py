@@ -52,11 +52,8 @@ class Hub:
             return 200, {}, {"errors": [], "warnings": []}
         if path == "/api/datasets/ada/picks/preupload/main":
             asked = json.loads(body)["files"]
-            return (
-                200,
-                {},
-                {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in asked]},
-            )
+            told = [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in asked]
+            return 200, {}, {"files": told}
         assert path == "/api/datasets/ada/picks/commit/main"
         head, *files = [json.loads(line)["value"] for line in body.splitlines()]
         self.commits.append(head["summary"])
@@ -129,8 +126,8 @@ def test_without_a_network_it_says_so_and_a_bad_name_goes_nowhere(
 
 
 def test_what_leaves_is_told_before(records: Records) -> None:
-    told = publishing.contents(records)
+    told = publishing.what_leaves(records)
     assert told.startswith(f"{len(records.subset)} examples (licences: ")
     assert all(name in told for name in records.licences) and "by hand" not in told
     decided = dataclasses.replace(records, log=[OverrideEntry(project_id="p", action="pin", row_id="r")])
-    assert publishing.contents(decided).endswith("who decided what by hand")
+    assert publishing.what_leaves(decided).endswith("who decided what by hand")

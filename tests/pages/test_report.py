@@ -144,7 +144,10 @@ def test_a_push_tells_what_leaves_before_it_goes(opened: Open, sums: str, monkey
     app.run()
     assert not app.exception
     assert "What leaves this machine" in words(app) and "licences" in words(app)
-    button = lambda: next(b for b in app.button if b.label.startswith("Push "))  # noqa: E731
+
+    def button() -> Any:
+        return next(b for b in app.button if b.label.startswith("Push "))
+
     assert button().disabled
     for repo in ("ada/picks", "not/mine"):
         next(t for t in app.text_input if t.label == "Data set").set_value(repo).run()
