@@ -10,6 +10,7 @@ by them. Left out: the writing of shards, which is a few percent at most.
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -90,7 +91,7 @@ class Rates:
     @property
     def how(self) -> str:
         """How they were measured, in words."""
-        return f"timed {self.trials} batches of your own rows with this model for {self.seconds:.0f} s"
+        return f"timed {self.trials} batches of your own rows with this model for {math.ceil(self.seconds)} s"
 
     def price(self, total: int, terms: Terms | None = None) -> float:
         """Seconds to compute `total` rows, like those tried or with other mean terms."""

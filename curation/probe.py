@@ -49,15 +49,14 @@ def typed(prompt: str, answer: str) -> Example:
 
 def refusal(ws: Workspace, represented: Represented) -> str:
     """Say why a query can't be compared with a representation's pool; empty if it can."""
-    title = represented.name
     if represented.record["representation"]["options"].get("exact", False):
         return (
-            f"exact {title} keeps no vectors, only how near each row is to the present queries; compute {title} with "
+            "exact LESS keeps no vectors, only how near each row is to the present queries; compute LESS with "
             "“exact” off to try other queries"
         )
     stored = ws.root / "features" / f"{represented.record['features']}-pool"  # not opened: a page asks at every click
     if not stored.is_dir():
-        return f"only the results of this {title} are stored here, not its vectors; compute it once to try queries"
+        return "the vectors of this representation are not stored here; compute it once to try queries"
     return ""
 
 

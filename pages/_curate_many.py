@@ -37,8 +37,7 @@ def _decide(action: str, ids: Callable[[], list[str]], text: str = "") -> None:
     with ui.acting():
         about = ids()
         ui.workspace().override(ui.project_id(), action, about, text=text, author=ui.author())
-        said = f"{ui.counted(len(about), 'row')} {_SAID[action]}. One undo takes it back."
-        st.toast(said, icon=":material/done_all:")
+        ui.done(f"{ui.counted(len(about), 'row')} {_SAID[action]}. One undo takes it back.", "done_all")
 
 
 @st.dialog("Note")

@@ -35,7 +35,7 @@ def draw(view: View | None) -> None:
         if st.form_submit_button("Save selection", type="primary"):
             with ui.guard():
                 made = comparison.save_selection(ws, view, name.strip(), ui.author())
-                st.session_state["_toast"] = f"Saved {ui.plain(made.name)}, version {made.version}."
+                ui.done(f"Saved {ui.plain(made.name)}, version {made.version}.", "bookmark_added")
                 st.rerun()
     st.download_button(
         "Export",

@@ -104,7 +104,7 @@ def _undo(ws: ui.Workspace, experiment: str, author: str) -> None:
 
 def _last(ws: ui.Workspace, experiment: str, mine: list[votes.Vote], names: dict[str, str], author: str) -> None:
     """Reveal whose answers the last vote was about, and let it be taken back."""
-    ui.refused()
+    ui.outcome()
     if not mine:
         return
     last = mine[-1]

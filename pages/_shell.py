@@ -155,17 +155,24 @@ def guard() -> Iterator[None]:
 
 @contextmanager
 def acting() -> Iterator[None]:
-    """Keep a CurationError that is raised inside for `refused`: what a callback draws itself has no place on a page."""
+    """Keep a CurationError that is raised inside for `outcome`: what a callback draws itself has no place on a page."""
     try:
         yield
     except CurationError as error:
         st.session_state["_refused"] = sentence(error)
 
 
-def refused() -> None:
-    """Show why the last act could not be done."""
+def done(said: str, icon: str) -> None:
+    """Keep what an act has done, in words and with the icon `icon`, for `outcome`."""
+    st.session_state["_done"] = said, f":material/{icon}:"
+
+
+def outcome() -> None:
+    """Show what the last act has done, or why it could not be done."""
     if said := st.session_state.pop("_refused", ""):
         st.error(said, icon=":material/error:")
+    if kept := st.session_state.pop("_done", None):
+        st.toast(kept[0], icon=kept[1])
 
 
 def page(title: str, lead: str = "") -> None:

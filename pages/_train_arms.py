@@ -159,7 +159,7 @@ def _files(ws: ui.Workspace, known: dict[str, str]) -> list[str]:
                     st.session_state[key] = [*(n for n in st.session_state[key] if n != called), called]
 
             st.button("Add this arm", on_click=add, disabled=not (file or path), key=ui.key("train-file-add"))
-    ui.refused()
+    ui.outcome()
     return chosen
 
 

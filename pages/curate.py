@@ -57,7 +57,7 @@ def _body(available: list[Represented]) -> None:
         st.space("stretch")
         _curate_log.draw()
         kept = st.container(horizontal=True, gap="xsmall", width="content")
-    ui.refused()
+    ui.outcome()
     pool = ws.dataset(project, "pool")
     if pool is None:  # taken away in another tab
         st.rerun()
@@ -148,8 +148,6 @@ def _read(view: View, inside: list[str] | None, kind: str, number: int) -> None:
         _curate_table.read(view, inside, view.pool_ids[number - 1])
 
 
-if message := st.session_state.pop("_toast", ""):
-    st.toast(message, icon=":material/bookmark_added:")
 with ui.guard():
     workspace, project_id = ui.workspace(), ui.project_id()
     if workspace.dataset(project_id, "pool") is None or workspace.dataset(project_id, "query") is None:

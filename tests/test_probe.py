@@ -88,10 +88,10 @@ def test_what_is_missing_is_said(workspace: Workspace, pool: str, queries: str, 
         typed("", "because")
     made = shown(workspace, pool, queries, RepresentationConfig(name="lexical"))
     gone = Represented(made.key, made.folder, made.record | {"features": "f" * 32})
-    with pytest.raises(WorkspaceError, match="only the results of this lexical are stored here, not its vectors"):
+    with pytest.raises(WorkspaceError, match="vectors of this representation are not stored here"):
         Probe(workspace, gone)
     exact = {"representation": {"name": "less", "options": {"exact": True}}}
-    with pytest.raises(WorkspaceError, match="exact less keeps no vectors"):
+    with pytest.raises(WorkspaceError, match="exact LESS keeps no vectors"):
         Probe(workspace, Represented(made.key, made.folder, made.record | exact))
     assert probe.refusal(workspace, made) == ""
     model = ModelConfig(name=str(tiny_lm), device="cpu", max_length=64)

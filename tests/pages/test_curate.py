@@ -153,6 +153,7 @@ def test_a_lasso_filters_the_table_and_is_decided_on_as_one_act(curate: Open, wo
     assert set(table(app)["id"]) < inside and len(table(app)) == 25
     assert f"**{len(inside)}** rows in the lasso" in text(app)
     press(app, sums, "many.ban")
+    assert f"{len(inside)} rows banned. One undo takes it back." in [t.value for t in app.toast]
     assert set(workspace.overrides(sums).banned) == inside
     assert not (set(table(app)["id"]) - inside) and "picked" not in set(table(app)["state"].str[2:])
     press(app, sums, "undo")

@@ -344,8 +344,8 @@ def test_what_is_wrong_with_a_typed_query_is_one_sentence(opened: Open, sums: st
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "Only the results of this lexical are stored here, not its vectors"),
-        ({"exact": True}, "Exact lexical keeps no vectors"),
+        ({}, "The vectors of this representation are not stored here"),
+        ({"exact": True}, "Exact LESS keeps no vectors"),
     ],
 )
 def test_where_there_are_no_vectors_no_query_is_asked_for(
