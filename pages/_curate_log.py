@@ -141,6 +141,8 @@ def ways_out(n_pool: int) -> None:
     state, chosen = ui.workspace().overrides(ui.project_id()), _link.selection()
     examples, left = chosen.budget.examples, n_pool - len(state.banned)
     ways: list[tuple[str, Callable[[], object]]] = []
+    if chosen.feedback:
+        ways.append(("Don't learn from my decisions", partial(_link.choose, feedback=False)))
     if examples is not None and examples > left > 0:
         ways.append((f"Budget {left:,}, all that are left", partial(_link.choose, budget=BudgetConfig(examples=left))))
     if examples is not None and examples < len(state.pinned):

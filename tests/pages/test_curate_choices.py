@@ -231,6 +231,16 @@ def test_feedback_is_off_until_chosen_shows_its_weight_and_goes_with_one_click(
     assert "feedback" not in app.query_params and not workbench.settings(workspace, sums).selection.feedback
 
 
+def test_feedback_that_the_representation_can_not_give_is_turned_off_by_a_button(
+    curate: Callable[..., AppTest], workspace: Workspace, sums: str
+) -> None:
+    workspace.override(sums, "ban", workbench.view(workspace, sums).pool_ids[0])
+    app = curate(feedback="0.5")
+    assert "no vectors are stored" in app.error[0].value
+    next(b for b in app.button if b.label == "Don't learn from my decisions").click().run()
+    assert not app.error and "**12** picked" in text(app) and "feedback" not in app.query_params
+
+
 def test_a_search_by_meaning_ranks_by_it_and_without_vectors_is_a_sentence(
     curate: Callable[..., AppTest], workspace: Workspace, sums: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
