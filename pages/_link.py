@@ -41,7 +41,7 @@ def settle(representations: Collection[str]) -> None:
         here = {k: v for k, v in kept.get(project, {}).items() if k not in _CHOICE}
     if "selector" not in here:
         chosen = workbench.settings(ui.workspace(), project)
-        here |= {"representation": chosen.active, **_spelled(chosen.selection)}
+        here = {"representation": chosen.active, **_spelled(chosen.selection), **here}
     if here.get("representation") not in representations:
         here["representation"] = next(iter(representations))
     kept[project] = here = {k: v for k, v in here.items() if v}

@@ -196,6 +196,11 @@ def test_a_query_shows_itself_and_its_rows(curate: Open) -> None:
     assert "query 3" in text(app)
 
 
+def test_a_link_that_names_one_choice_alone_takes_the_others_from_the_project(curate: Open) -> None:
+    app = curate(budget="7")
+    assert "**7** picked" in text(app) and app.query_params["selector"] == "round_robin"
+
+
 def test_a_reload_brings_everything_back(curate: Open) -> None:
     app = budget(curate(colour="source", state="picked", area=LEFT), 9)
     link = {name: value for name, value in app.query_params.items() if name != "project"}
