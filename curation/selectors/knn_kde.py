@@ -10,6 +10,7 @@ query (TIS refuses).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -68,8 +69,8 @@ class KNNKDE(Selector):
 def _density(vectors: npt.NDArray[np.float32], sigma: float, n_near: int) -> npt.NDArray[np.float64]:
     """ρ(z) = Σ max(0, 1 − 2 (1 − cos(z, z′))/σ²) over the `n_near` candidates nearest to z, itself included, (n,).
 
-    Each pair is compared once, in tiles of equal size, and summed in whole numbers: equal vectors get equal densities,
-    in whatever order.
+    Each pair is compared once, in tiles of equal size, and summed in whole numbers. Equal vectors get the density of
+    the first: on some processors a product differs in its last bit by the row's place in the tile.
     """
     n, d = vectors.shape
     tile = min(_TILE, -(-n // 64) * 64)
@@ -100,7 +101,14 @@ def _density(vectors: npt.NDArray[np.float32], sigma: float, n_near: int) -> npt
         closest = (vectors[some] @ vectors.T - edge).clip(0)
         closest[np.arange(len(some)), some] = 0
         density[some] = [row[best(row, n_near - 1)].sum(dtype=np.float64) for row in closest]
-    return 1 + density[:n] * (2 / sigma**2)
+    return 1 + density[_first_alike(vectors)] * (2 / sigma**2)
+
+
+def _first_alike(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Return for each vector the place of the first one equal to it, (n,)."""
+    seen: dict[bytes, int] = {}
+    digests = (hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in vectors)
+    return np.array([seen.setdefault(digest, i) for i, digest in enumerate(digests)])
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
