@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from curation import findings, wording
+from curation import findings, result_tables, wording
 from curation.card import Block, Facts, Figure, Section, Table, Text
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def results(records: Records) -> Section:
 
     metric = findings.main_metric(result)
     label = findings.metric_label(metric)
-    arms = findings.arms_table(result).drop(columns=["Tokens a pass", "Time"])  # what it cost has them
+    arms = result_tables.arms_table(result).drop(columns=["Tokens a pass", "Time"])  # what it cost has them
     blocks: list[Block] = [Text("Every arm and metric: mean, and in brackets the 95 % interval."), tabular(arms)]
-    differences = findings.differences_table(result)
+    differences = result_tables.differences_table(result)
     if not differences.empty:
         shown = differences[differences["Metric"] == label].drop(columns="Metric")
         told = f"Differences in {label[:1].lower() + label[1:]}, paired by example. {_corrected(result)}"
@@ -218,7 +218,7 @@ def cost(records: Records) -> Section:
     from curation import spending
 
     blocks: list[Block] = [tabular(spending.table(result))]
-    blocks += [Text(said) for said in (findings.cost(result), spending.against_full(result)) if said]
+    blocks += [Text(said) for said in (spending.of_a_point(result), spending.against_full(result)) if said]
     return Section("What it cost", [Text("One seed of each arm, tuning and judging, as measured."), *blocks])
 
 
