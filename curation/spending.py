@@ -85,7 +85,7 @@ def against_full(result: Mapping[str, Any]) -> str:
     costs = [hours(result, "selected") / selected, hours(result, "full") / full]
     return (
         f"A {unit} of {metric_label(metric).lower()} gained took {_paid(result, 'selected', selected)} with the "
-        f"selection and {_paid(result, 'full', full)} with the full pool, {_amount(costs[1] / costs[0])} times as much "
+        f"selection and {_paid(result, 'full', full)} with the full pool: {_amount(costs[1] / costs[0])} times as much "
         "device time."
     )
 

@@ -178,7 +178,7 @@ def test_the_card_says_how_the_arms_were_compared(records: Records) -> None:
         "- Dev split: 37 test rows set aside; they judge no arm",
         "- Test rows found in the queries or the pool: 3, left out",
         "- Answers: written greedily, at most 64 tokens",
-        "corrected for the number of comparisons shown (1 with random and 6 with zero-shot; Holm)",
+        "corrected for the number of comparisons shown (1 with random, 6 with zero-shot; Holm)",
         "| Greedy | random | +29.8 points (20.0–38.7) | better |",
         "The arms Kept are selections saved in this workspace, so they replay in it alone.",
     ):
@@ -290,3 +290,16 @@ def test_what_is_named_wrongly_is_refused(workspace: Workspace, tmp_path: Path) 
     ):
         with pytest.raises(WorkspaceError, match=said):
             report.named(workspace, project, **asked)
+
+
+def test_the_card_says_what_judged_and_no_more(records: Records) -> None:
+    text = report.markdown(records)
+    assert "Of a loss, lower is better." in text and "- Judged on: 150 test rows, 4 queries" in text
+    text = report.markdown(with_result(records, metrics=["exact_match"]))
+    assert "Of a loss" not in text and "- Judged on: 150 test rows\n" in text and "- Answers: written greedily" in text
+    losses = with_result(records, metrics=["query_loss"])
+    for further in (losses, with_result(losses, unanswered={"selected": [0, 0]})):
+        text = report.markdown(further)
+        assert "- Judged on: 4 queries\n" in text and "- Answers" not in text
+    asked = report.markdown(with_result(losses, unanswered={"selected": [0, 9]}))
+    assert "- Answers: written greedily" in asked

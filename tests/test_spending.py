@@ -49,7 +49,7 @@ def test_the_selection_is_held_against_the_full_pool(result: dict[str, Any]) -> 
     costs = [f"{60 / gains['selected']:.2g} min, {1000 / gains['selected']:.2g} tokens"]
     costs += [f"{600 / gains['full']:.2g} min, {20000 / gains['full']:,.0f} tokens"]
     assert told == (
-        f"A point of exact match gained took {costs[0]} with the selection and {costs[1]} with the full pool, "
+        f"A point of exact match gained took {costs[0]} with the selection and {costs[1]} with the full pool: "
         f"{times:.2g} times as much device time."
     )
     priced = spending.against_full({**result, "config": {**result["config"], "price_per_hour": 2.5}})
