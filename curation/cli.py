@@ -40,6 +40,12 @@ WorkspaceOption = Annotated[
     Path | None, typer.Option("--workspace", help="Workspace folder; default WINNOW_HOME, else ~/.winnow.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+SelectionOption = Annotated[
+    str, typer.Option(help="Name of a saved selection; else what the experiment tuned on, or the present one.")
+]
+ExperimentOption = Annotated[
+    str, typer.Option(help="Name or key of a finished experiment on it, for the card; else the newest.")
+]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder to export into.")]
 
 
@@ -94,9 +100,7 @@ def run(
     made = pipeline.run(ws, settled, Lines())
     folder = out or Path(f"{config.stem}-export")
     records = report.of_run(ws, made, settled, config.stem)
-    export.write(ws, records, folder)
-    card = folder / "report.html"
-    card.write_text(report.html(records), "utf-8")
+    card = export.write(ws, records, folder) / f"{export.CARD}.html"
     result = {k: made[k] for k in ("pool", "queries", "tests", "representation", "experiment")}
     result |= {"export": str(folder), "report": str(card), "n_selected": len(made["subset"])}
     if made["result"]:
@@ -220,16 +224,17 @@ def open_app(
 @app.command()
 def export(
     project: Annotated[str, typer.Argument(help="Id of a project; `winnow export` without one lists them.")] = "",
-    selection: Annotated[str, typer.Option(help="Name of a saved selection; empty means the present one.")] = "",
+    selection: SelectionOption = "",
+    experiment: ExperimentOption = "",
     out: OutOption = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a project's selection: rows with reasons, manifest, and the config that makes it again."""
+    """Write a project's selection: rows with reasons, card, manifest, and the config that makes it again."""
     from curation import export
 
     ws = _open(workspace)
-    records = _records(ws, project, selection)
+    records = _records(ws, project, selection, experiment)
     folder = export.write(ws, records, out or Path(f"{project}-export"))
     _finish(as_json, {"export": str(folder), "n_selected": len(records.subset)}, folder)
 
@@ -238,16 +243,17 @@ def export(
 def push(
     project: Annotated[str, typer.Argument(help="Id of a project; `winnow export` without one lists them.")],
     repo: Annotated[str, typer.Argument(help="Data set on the hub: OWNER/NAME, or NAME among your own.")],
-    selection: Annotated[str, typer.Option(help="Name of a saved selection; empty means the present one.")] = "",
+    selection: SelectionOption = "",
+    experiment: ExperimentOption = "",
     public: Annotated[bool, typer.Option("--public", help="Let everybody read it; else only those you let.")] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Push what `winnow export` writes to a data set of the Hugging Face hub, with the hub's own login."""
+    """Push what `winnow export` writes, the card as README, to a data set of the hub, with the hub's own login."""
     from curation import publishing
 
     ws = _open(workspace)
-    records = _records(ws, project, selection)
+    records = _records(ws, project, selection, experiment)
     seen = "public" if public else "private"
     sent = f"sending to {publishing.place(repo)} ({seen}): {publishing.what_leaves(records)}"
     stderr.print(sent, highlight=False, markup=False)
@@ -255,20 +261,14 @@ def push(
     _finish(as_json, {"url": url, "n_selected": len(records.subset)}, url)
 
 
-def _records(ws: Workspace, project: str, selection: str) -> Records:
-    """Return the records of a project's present selection, or of a saved one by its name."""
-    from curation import comparison, report, workbench
+def _records(ws: Workspace, project: str, selection: str, experiment: str) -> Records:
+    """Return the records of what was named of a project."""
+    from curation import report
 
     if not project:
         known = ", ".join(p.id for p in ws.projects()) or "none yet; `winnow app` makes them"
         raise WorkspaceError(f"no project was named, expected one of: {known}")
-    if not selection:
-        return report.of_project(ws, project, workbench.view(ws, project))
-    saved = [s for s in ws.selections(project) if s.name == selection]
-    if not saved:
-        known = ", ".join(dict.fromkeys(s.name for s in ws.selections(project))) or "none"
-        raise WorkspaceError(f"project {project} has no saved selection {selection!r}; it has: {known}")
-    return report.of_project(ws, project, comparison.open_saved(ws, saved[0]))
+    return report.named(ws, project, selection=selection, experiment=experiment)
 
 
 @app.command()

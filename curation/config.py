@@ -293,7 +293,9 @@ class QuantileConfig(Options):
 class ExperimentConfig(Options):
     """Which arms are tuned and judged, how often."""
 
-    arms: tuple[str, ...] = option(("zero_shot", "random", "selected"), "Arms.", choices=ARMS)
+    arms: tuple[str, ...] = option(
+        ("zero_shot", "random", "selected"), "Arms; the untuned model (zero_shot) is always one.", choices=ARMS
+    )
     selections: dict[str, Any] = option(
         {}, "Name → a further selection that is an arm: what differs from the main one, or the key of a saved one."
     )
@@ -325,6 +327,8 @@ class ExperimentConfig(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if ARMS[0] not in self.arms:
+            object.__setattr__(self, "arms", (ARMS[0], *self.arms))
         given = [*self.selections.items(), *self.subsets.items()]
         for name, asked in given:
             if name in ARMS or not name.strip() or "@" in name or [n for n, _ in given].count(name) > 1:

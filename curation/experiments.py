@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from curation.budgets import knees
 from curation.config import EvaluationConfig, ExperimentConfig, TrainingConfig
-from curation.design import ZERO_SHOT, Inputs, arm_ids, arm_sizes, base_of, training_of
+from curation.design import ZERO_SHOT, Inputs, arm_ids, arm_sizes, training_of
 from curation.errors import EvaluationError, SelectionError, TrainingError
 from curation.held_out import hold_out
+from curation.judgements import differences, summaries, unanswered
 from curation.orders import ArmLeftOutError, Orders, training_name
 from curation.progress import Progress, Silent
 from curation.tuning import Obedient, arm_key, require_trackers, tune
@@ -59,8 +60,8 @@ def experiment(
         The artefact ``experiment/<key>`` with ``result.json``.
     result : dict
         ``arms`` (name → number of examples, tokens, what it took, metrics with mean, low, high and the value of each
-        seed), ``differences`` (arm → metric → against the random arm of its size and zero-shot, corrected for the
-        number of arms), ``knees`` (see `curation.budgets`), ``curves`` (arm → points of the loss curves),
+        seed), ``differences`` (arm → metric → against zero-shot and the random arm and selection of its size, corrected
+        for the number of arms), ``knees`` (see `curation.budgets`), ``curves`` (arm → points of the loss curves),
         ``evaluations`` and ``tuned`` (arm → seed → key), ``failed`` (arm → seed → why), ``stopped`` (arm → seed →
         steps taken and planned), ``left_out_arms``, ``unanswered`` (arm → empty and all answers), ``overlap`` (see
         `held_out`), ``n_test``, ``n_query``, ``n_dev``, ``config``.
@@ -114,7 +115,7 @@ def experiment(
         "failed": tried.failed,
         "stopped": _by_arm(tried.stopped),
         "left_out_arms": list(tried.left),
-        "unanswered": _unanswered(tried.judged),
+        "unanswered": unanswered(tried.judged),
         "overlap": overlap,
         "n_query": ws.count(inputs.queries),
         "n_test": n_tests - len(inputs.left_out),
@@ -347,53 +348,3 @@ def measurable(config: EvaluationConfig, tests: str | None) -> tuple[str, ...]:
             f"the metrics {', '.join(config.metrics)} need a test set and there is none; load one, or add query_loss"
         )
     return kept
-
-
-def _unanswered(judged: dict[str, list[Evaluation]]) -> dict[str, list[int]]:
-    """Arm → how many answers are empty, and of how many, over all seeds."""
-    told = {}
-    for arm, evaluations in judged.items():
-        answers = [answer for e in evaluations for answer in e.answers]
-        told[arm] = [sum(not answer.strip() for answer in answers), len(answers)]
-    return told
-
-
-def summaries(judged: dict[str, list[Evaluation]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Arm → metric → mean and 95 % interval over seeds and examples, and the mean of each seed."""
-    from curation.evaluation import statistics
-
-    return {
-        arm: {
-            metric: {**interval.to_dict(), "per_seed": [e.summary[metric] for e in evaluations]}
-            for metric, interval in statistics.summarise(evaluations).items()
-        }
-        for arm, evaluations in judged.items()
-    }
-
-
-def differences(judged: dict[str, list[Evaluation]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Arm → metric → difference from random of its size and from zero-shot, paired by example.
-
-    Those from one kind of baseline are a family, corrected for its size (Holm).
-    """
-    from curation.evaluation import METRICS, statistics
-
-    told: dict[str, dict[str, dict[str, Any]]] = {}
-    for other in ("random", ZERO_SHOT):
-        found = {
-            arm: statistics.compare(evaluations, judged[baseline])
-            for arm, evaluations in judged.items()
-            if (baseline := _baseline(arm, other)) in judged and base_of(arm) not in (other, ZERO_SHOT)
-        }
-        for metric in dict.fromkeys(name for by_metric in found.values() for name in by_metric):
-            family = {arm: by_metric[metric] for arm, by_metric in found.items() if metric in by_metric}
-            better = METRICS.load(metric).higher_is_better
-            for arm, one in statistics.holm(family, higher_is_better=better).items():
-                row = {**one.to_dict(), "distinguishable": one.distinguishable}
-                told.setdefault(arm, {}).setdefault(metric, {})[f"versus_{other}"] = row
-    return told
-
-
-def _baseline(arm: str, other: str) -> str:
-    """Name of the arm that `arm` is compared with: for random the one of its size."""
-    return arm.replace(base_of(arm), other, 1) if other == "random" else other

@@ -3,7 +3,8 @@
 ``subset.jsonl`` and ``subset.parquet`` hold the rows with rank, similarity, reason, override and note; ``run.json`` the
 config that `winnow run` replays to the same bytes; ``overrides.jsonl`` the log of decisions with authors and times;
 ``manifest.json`` the hashes of inputs and outputs, versions, seeds and licences; ``README.md`` the selection card as
-the hub's data set card. Nothing here is read from the clock.
+the hub's data set card. A folder or zip has the card in HTML and plain Markdown too. Nothing here is read from the
+clock.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from curation.errors import ModelError, WorkspaceError
 from curation.report import Records
 from curation.workspace import Workspace
 
+CARD = "selection-card"
 _VERSIONED = ("torch", "transformers", "peft", "trl", "numpy", "scikit-learn", "sentence-transformers")
 
 
@@ -41,7 +43,7 @@ def write(ws: Workspace, records: Records, folder: Path) -> Path:
         raise WorkspaceError(f"{folder} is a file, expected a folder to export into; choose another path")
     with storage_errors(folder.parent if not folder.exists() else folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for name, data in contents(ws, records).items():
+        for name, data in _files(ws, records).items():
             part = folder / f"{name}.part"
             part.write_bytes(data)
             part.replace(folder / name)
@@ -52,7 +54,7 @@ def archive(ws: Workspace, records: Records) -> bytes:
     """Return the same files as one zip."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
-        for name, data in contents(ws, records).items():
+        for name, data in _files(ws, records).items():
             file.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
@@ -62,8 +64,14 @@ def overrides_jsonl(ws: Workspace, project_id: str) -> str:
     return overrides.to_jsonl(ws.override_log(project_id))
 
 
+def _files(ws: Workspace, records: Records) -> dict[str, bytes]:
+    """Return all files for people's own machines: a data set's, and the card."""
+    card = {f"{CARD}.html": report.html(records).encode(), f"{CARD}.md": report.markdown(records).encode()}
+    return contents(ws, records) | card
+
+
 def contents(ws: Workspace, records: Records) -> dict[str, bytes]:
-    """Return the files of an export: name → bytes; the same records give the same bytes."""
+    """Return the files of a data set: name → bytes; the same records give the same bytes."""
     examples = ws.rows(records.pool, list(records.subset["id"]))
     rows = [_record(e, p) for e, p in zip(examples, records.subset.to_dict("records"), strict=True)]
     files = {

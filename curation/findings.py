@@ -1,31 +1,27 @@
-"""What an experiment says in plain words: its headline, tables and warnings.
+"""What an experiment says in plain words: its headline and warnings; its tables are in `curation.result_tables`.
 
 Numbers come from the result of `curation.experiments`, sentences are made here, so that the Evaluate page, the report
 and `winnow demo` tell the same. The advice is the field's, with its source: TIS is "targeted instruction selection"
-(arXiv 2602.14696), LESS arXiv 2402.04333. Text from data never enters a sentence.
+(arXiv 2602.14696), LESS arXiv 2402.04333. Text from rows never enters a
+sentence; names of arms do, so that whoever draws one escapes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from curation.verdicts import Finding, compared, name_of, tuned, turned, verdict
 from curation.wording import (
     ARMS,
     arm_label,
     difference,
-    ends,
     in_order,
     interval,
     is_loss,
     metric_label,
-    number,
     shown,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "ADVICE",
@@ -33,10 +29,7 @@ __all__ = [
     "Finding",
     "arm_label",
     "arms_of",
-    "arms_table",
-    "cost",
     "difference",
-    "differences_table",
     "fairness",
     "findings",
     "interval",
@@ -95,16 +88,11 @@ def main_metric(result: Mapping[str, Any]) -> str:
 # -------------------------------------------------------------------------------------------------------- sentences
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One sentence on a result; `verdict` is better, worse or same (not distinguishable)."""
-
-    verdict: str
-    sentence: str
-
-
 def findings(result: Mapping[str, Any]) -> list[Finding]:
-    """Return what the result says on its main metric: against random first, then against zero-shot, then the full pool.
+    """Return what the result says on its main metric.
+
+    The selection, or else the arm nearest to one, is told of against random, then against zero-shot; every other arm
+    then, against the selection where the two were compared.
 
     Returns
     -------
@@ -112,30 +100,39 @@ def findings(result: Mapping[str, Any]) -> list[Finding]:
         At least one; the first is the headline.
     """
     metric = main_metric(result)
-    arms = result["arms"]
-    told = []
-    arm = next((a for a in ("selected", "random", "full") if a in arms), None)
-    if arm is None:
-        value = interval(metric, arms["zero_shot"]["metrics"][metric])
-        return [Finding("same", f"The untuned model has {_name(metric)} {value}; no arm was tuned.")]
-    against = result["differences"].get(arm, {}).get(metric, {})
-    if arm == "selected" and "versus_random" in against:
-        told.append(_against_random(metric, arms[arm]["n_examples"], against["versus_random"]))
-    if "versus_zero_shot" in against:
-        told.append(_against_zero_shot(metric, arm, against["versus_zero_shot"]))
-    if arm == "selected" and "full" in arms:
-        value, n = arms["full"]["metrics"][metric], arms["full"]["n_examples"]
-        share = arms["selected"]["n_examples"] / max(1, n)
-        told.append(
-            Finding(
-                "same",
-                f"The full pool of {n:,} examples reached {interval(metric, value)}; "
-                f"the selection is {100 * share:.1f} % of it.",
-            )
-        )
-    return told or [
-        Finding("same", f"{arm_label(arm)}: {_name(metric)} {interval(metric, arms[arm]['metrics'][metric])}.")
-    ]
+    shown = _one_of_each(result)
+    if not shown:
+        value = interval(metric, result["arms"]["zero_shot"]["metrics"][metric])
+        return [Finding("same", f"The untuned model has {name_of(metric)} {value}; no arm was tuned.")]
+    lead, *others = shown
+    told = _against_random(result, lead) + _against_zero_shot(result, lead)
+    for arm in others:
+        told += _against_selected(result, arm) if lead == "selected" else _against_zero_shot(result, arm)
+    told += _mere_form(result)
+    return told or [Finding("same", f"{arm_label(a)}: {name_of(metric)} {_reached(result, a)}.") for a in shown]
+
+
+def _one_of_each(result: Mapping[str, Any]) -> list[str]:
+    """Return an arm of each kind that was tuned, at its own size or else its largest; the headline's first."""
+    kinds: dict[str, str] = {}
+    for arm in arms_of(result):  # its own size comes first, then the smallest
+        base = arm.partition("@")[0]
+        if result["arms"][arm]["n_examples"] and "@" in kinds.get(base, "@"):
+            kinds[base] = arm
+    given = [base for base in kinds if base not in ARMS]
+    return [kinds[base] for base in ("selected", *given, "full", "random", "off_task") if base in kinds]
+
+
+def _told(result: Mapping[str, Any], arm: str, other: str) -> Mapping[str, Any] | None:
+    """Return an arm's difference from another in the main metric; None where they were not compared."""
+    told: Mapping[str, Any] | None
+    told = result["differences"].get(arm, {}).get(main_metric(result), {}).get(f"versus_{other}")
+    return told
+
+
+def _reached(result: Mapping[str, Any], arm: str) -> str:
+    metric = main_metric(result)
+    return interval(metric, result["arms"][arm]["metrics"][metric])
 
 
 def fairness(result: Mapping[str, Any]) -> str:
@@ -146,71 +143,78 @@ def fairness(result: Mapping[str, Any]) -> str:
         "steps": "Every arm takes as many optimizer steps; larger arms see each row less often.",
         "tokens": "Random and off-task arms have as many tokens as the selection of their size, not as many rows.",
     }
-    told = words[design.get("equal", "passes")]
+    equal = design.get("equal", "passes")
+    told = words["steps" if equal == "passes" and design["training"].get("max_steps") else equal]
     if design["full_training"]:
         told += " The full pool is tuned by options of its own."
     if design["training"]["early_stopping"]:
-        by = f"{result['n_dev']:,} test rows set aside" if result.get("n_dev") else "the query set"
-        told += f" The best epoch is kept, by the loss on {by}; the rows that judge arms have no say in it."
+        told += f" The best epoch of each training is kept, by the loss on {_judges_epochs(result)}."
     return told
 
 
-def _against_random(metric: str, n: int, told: Mapping[str, Any]) -> Finding:
-    verdict = _verdict(told)
-    size, span = _size(metric, told), _span(metric, told)
-    if verdict == "better":
-        return Finding(verdict, f"The selected {n:,} examples beat as many random ones by {size} ({span}).")
-    if verdict == "worse":
-        return Finding(verdict, f"The selected {n:,} examples did worse than as many random ones, by {size} ({span}).")
-    return Finding(
-        verdict,
-        f"The selected {n:,} examples and as many random ones are not distinguishable in {_name(metric)}: "
-        f"{difference(metric, told)}{_despite(told)}.",
+def _judges_epochs(result: Mapping[str, Any]) -> str:
+    """Name the rows whose loss chose the epochs, and say which say they have in judging arms."""
+    from curation.evaluation import METRICS
+
+    if n := result.get("n_dev"):
+        return f"{n:,} test rows set aside, which judge no arm"
+    if names := [name_of(m) for m in result["metrics"] if METRICS.load(m).role == "queries"]:
+        return f"the query set, which judges arms too: their {' and '.join(names)} looks somewhat too good"
+    return "the query set, which judges no arm"
+
+
+def _against_random(result: Mapping[str, Any], arm: str) -> list[Finding]:
+    told = _told(result, arm, "random")
+    if told is None or arm == "full":  # which is no match for the few that random draws
+        return []
+    alike = "random ones of as many tokens" if result["config"].get("equal") == "tokens" else "as many random ones"
+    return [compared(main_metric(result), _rows(result, arm), alike, told)]
+
+
+def _against_zero_shot(result: Mapping[str, Any], arm: str) -> list[Finding]:
+    told = _told(result, arm, "zero_shot")
+    who = {"selected": "the selection", "random": "random examples", "full": "the full pool"}
+    return [] if told is None else [tuned(main_metric(result), who.get(arm, _rows(result, arm)), told)]
+
+
+def _against_selected(result: Mapping[str, Any], arm: str) -> list[Finding]:
+    """Tell how the selection does against another arm; what is of another size is held against random instead."""
+    told, who = _told(result, arm, "selected"), _rows(result, "selected")
+    if arm == "full":
+        share = result["arms"]["selected"]["n_examples"] / max(1, result["arms"]["full"]["n_examples"])
+        who = f"{who}, {100 * share:.1f} % of the pool,"
+        if told is None:  # a result of old
+            said = f"{who} and all of it, which reached {_reached(result, arm)}, were not compared when this was stored"
+            return [Finding("same", f"{said[0].upper()}{said[1:]}: start the experiment again to see.")]
+    if told is not None:
+        return [compared(main_metric(result), who, _rows(result, arm), turned(told))]
+    return _against_random(result, arm) if arm not in ARMS else []
+
+
+def _mere_form(result: Mapping[str, Any]) -> list[Finding]:
+    """Tell how much of the selection's gain is form: what rows that are off the task gain as well."""
+    off, own = (_told(result, arm, "zero_shot") for arm in ("off_task", "selected"))
+    if off is None or own is None:
+        return []
+    metric, how = main_metric(result), verdict(off)
+    none = ", which is not distinguishable from none" if how == "same" else ""
+    said = (
+        f"How much of the gain is mere form: off-task examples moved {name_of(metric)} by {difference(metric, off)}"
+        f"{none}, the selection by {difference(metric, own)}."
     )
+    return [Finding(how, said)]
 
 
-def _against_zero_shot(metric: str, arm: str, told: Mapping[str, Any]) -> Finding:
-    verdict = _verdict(told)
-    who = {"selected": "the selection", "random": "random examples", "full": "the full pool"}.get(arm, arm_label(arm))
-    size, span = _size(metric, told), _span(metric, told)
-    if verdict == "better":
-        return Finding(verdict, f"Tuning on {who} gained {size} over the untuned model ({span}).")
-    if verdict == "worse":
-        return Finding(verdict, f"Tuning lost: after tuning on {who} the model is {size} worse than untuned ({span}).")
-    return Finding(
-        verdict,
-        f"Tuning on {who} is not distinguishable from the untuned model in {_name(metric)}: "
-        f"{difference(metric, told)}{_despite(told)}.",
-    )
-
-
-def _despite(told: Mapping[str, Any]) -> str:
-    """Say why a difference does not count though its own interval leaves zero out."""
-    if told["low"] is None or told["high"] is None or told["low"] <= 0 <= told["high"]:
-        return ""
-    return (
-        f"; alone it would count, but among {told['comparisons']} arms compared at once it may be chance: tune more "
-        "seeds, or fewer arms"
-    )
-
-
-def _verdict(told: Mapping[str, Any]) -> str:
-    return {True: "better", False: "worse", None: "same"}[told["better"]]
-
-
-def _size(metric: str, told: Mapping[str, Any]) -> str:
-    size = number(metric, abs(told["mean"]))
-    return f"{size} nats of {_name(metric)}" if is_loss(metric) else f"{size} points {_name(metric)}"
-
-
-def _span(metric: str, told: Mapping[str, Any]) -> str:
-    """The interval of a difference's size, smaller end first."""
-    low, high = told["low"], told["high"]
-    return f"95 % interval {ends(metric, low, high) if told['mean'] > 0 else ends(metric, -high, -low)}"
-
-
-def _name(metric: str) -> str:
-    return metric_label(metric).lower()
+def _rows(result: Mapping[str, Any], arm: str) -> str:
+    """Name the examples of an arm as they stand within a sentence."""
+    n, base = f"{result['arms'][arm]['n_examples']:,}", arm.partition("@")[0]
+    known = {
+        "random": f"{n} random examples",
+        "off_task": f"{n} off-task examples",
+        "selected": f"the selected {n} examples",
+        "full": f"the full pool of {n} examples",
+    }
+    return known.get(base, f"the {n} examples of {base}")
 
 
 def warnings(result: Mapping[str, Any], lengths: tuple[float, float] | None = None) -> list[str]:
@@ -245,7 +249,7 @@ def warnings(result: Mapping[str, Any], lengths: tuple[float, float] | None = No
     if lost:
         names = ", ".join(arm_label(a).lower() for a in lost)
         told.append(
-            f"Tuning lost against zero-shot in {_name(main_metric(result))} ({names}). On modern base models that is "
+            f"Tuning lost against zero-shot in {name_of(main_metric(result))} ({names}). On modern base models that is "
             f"common with few examples (SmolLM3-3B −1.0 to −6.5 points, Qwen3-4B −1.2 to −9.4 at 500 examples; {TIS}). "
             "Try a lower learning rate, fewer passes or a larger budget, or keep the untuned model."
         )
@@ -325,7 +329,7 @@ def _about_arms(result: Mapping[str, Any]) -> list[str]:
 def _lost(result: Mapping[str, Any], arm: str) -> bool:
     metric = main_metric(result)
     told = result["differences"].get(arm, {}).get(metric, {}).get("versus_zero_shot")
-    return told is not None and _verdict(told) == "worse"
+    return told is not None and verdict(told) == "worse"
 
 
 def _loss_without_metric(result: Mapping[str, Any]) -> bool:
@@ -336,57 +340,5 @@ def _loss_without_metric(result: Mapping[str, Any]) -> bool:
     other = "versus_random" if "versus_random" in against[metric] else "versus_zero_shot"
     if other not in against[metric]:
         return False
-    verdicts = {m: _verdict(against[m][other]) for m in ("query_loss", metric)}
+    verdicts = {m: verdict(against[m][other]) for m in ("query_loss", metric)}
     return verdicts["query_loss"] == "better" and verdicts[metric] != "better"
-
-
-# ----------------------------------------------------------------------------------------------------------- tables
-
-
-def arms_table(result: Mapping[str, Any]) -> pd.DataFrame:
-    """Return arms × metrics as text: mean with 95 % interval, and what each arm cost."""
-    import pandas as pd
-
-    rows = []
-    for arm in arms_of(result):
-        told = result["arms"][arm]
-        row = {"Arm": arm_label(arm), "Examples": f"{told['n_examples']:,}" if told["n_examples"] else "none"}
-        row |= {metric_label(m): interval(m, told["metrics"][m]) for m in result["metrics"]}
-        rows.append(row | {"Tokens a pass": f"{told['tokens']:,}", "Time": f"{told['seconds']:,.0f} s"})
-    return pd.DataFrame(rows)
-
-
-def differences_table(result: Mapping[str, Any]) -> pd.DataFrame:
-    """Return each tuned arm's difference from random and zero-shot as text, with a verdict; the main metric first."""
-    import pandas as pd
-
-    words = {"better": "better", "worse": "worse", "same": "not distinguishable"}
-    first = main_metric(result)
-    rows = []
-    for metric in sorted(result["metrics"], key=lambda m: m != first):
-        for arm in sorted(in_order(result["differences"]), key=lambda a: ("selected", "full", "random", a).index(a)):
-            for other, told in result["differences"][arm].get(metric, {}).items():
-                name = arm_label(other.removeprefix("versus_")).lower()
-                row = {"Arm": arm_label(arm), "Against": name, "Metric": metric_label(metric)}
-                rows.append(
-                    row | {"Difference (95 % interval)": difference(metric, told), "Verdict": words[_verdict(told)]}
-                )
-    return pd.DataFrame(rows, columns=["Arm", "Against", "Metric", "Difference (95 % interval)", "Verdict"])
-
-
-def cost(result: Mapping[str, Any]) -> str:
-    """Say what a point gained over zero-shot cost, in examples and seconds; empty where nothing was gained."""
-    metric = main_metric(result)
-    told = result["differences"].get("selected", {}).get(metric, {}).get("versus_zero_shot")
-    if told is None or is_loss(metric) or _verdict(told) != "better":
-        return ""
-    points, arm = 100 * told["mean"], result["arms"]["selected"]
-    runs = max(1, len(result["seeds"]))
-    return (
-        f"A point of {_name(metric)} gained cost {_amount(arm['n_examples'] / points)} examples and "
-        f"{_amount(arm['seconds'] / runs / points)} s of tuning and judging."
-    )
-
-
-def _amount(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -24,8 +24,9 @@ from curation.config import BudgetConfig, ExperimentConfig, ModelConfig, Quantil
 from curation.design import Inputs
 from curation.errors import SelectionError, TrainingError
 from curation.experiments import check as check_metrics
-from curation.experiments import judge, measurable, summaries, tune
+from curation.experiments import judge, measurable, tune
 from curation.held_out import hold_out
+from curation.judgements import summaries
 from curation.orders import training_name
 from curation.progress import Progress, Silent
 from curation.selecting import select

@@ -1,8 +1,8 @@
 """The selection card: what was chosen, from what, how, by whom overruled, with what effect.
 
-`of_project` and `of_run` gather the `Records`; `html`, `markdown` and `dataset_card` write them down. The sections are
-made in `curation.report_sections` and rendered by `curation.card`. The same records give the same bytes: nothing is
-read from the clock.
+`of_project`, `named` and `of_run` gather the `Records`; `html`, `markdown` and `dataset_card` write them down. The
+sections are made in `curation.report_sections` and rendered by `curation.card`. The same records give the same bytes:
+nothing is read from the clock.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation import answers, card, report_sections
 from curation.config import ModelConfig, RunConfig
+from curation.errors import WorkspaceError
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -121,17 +122,19 @@ def of_run(ws: Workspace, made: Mapping[str, Any], config: RunConfig, title: str
 def of_project(
     ws: Workspace, project_id: str, chosen: View | Saved, experiment: ExperimentRecord | None = None
 ) -> Records:
-    """Return the records of a project's present or saved selection, with the experiment that judged it."""
+    """Return the records of a project's present or saved selection, with an experiment on it: else the newest."""
     from curation import comparison
     from curation.views import View
 
     saved = comparison.as_saved(ws, chosen) if isinstance(chosen, View) else chosen
+    experiment = experiment or experiment_on(ws, project_id, saved)
     result = experiment.result if experiment else None
     config = RunConfig.from_dict(comparison.run_config(ws, project_id, saved, result["tests"] if result else None))
     if experiment and result:
         model = ModelConfig.from_dict(result["model"])
         config = dataclasses.replace(config, experiment=experiment.config, model=model)
-    title = f"{ws.project(project_id).name}: {experiment.name if experiment else saved.name}"
+    names = dict.fromkeys([saved.name, experiment.name] if experiment else [saved.name])
+    title = f"{ws.project(project_id).name}: {', '.join(names)}"
     key = experiment.key if experiment else None
     return _records(ws, saved, config, title, result, key, ws.override_log(project_id))
 
@@ -143,13 +146,66 @@ def tuned_on(ws: Workspace, project_id: str, record: ExperimentRecord) -> Saved 
     if record.experiment.job_id:
         config = json.loads(jobs.job(ws, record.experiment.job_id).config)
         return comparison.open_artefact(ws, config["selection"], record.name)
-    wanted = (record.result or {}).get("selected")
-    if workbench.represented(ws, project_id):
-        present = comparison.as_saved(ws, workbench.view(ws, project_id))
-        if list(present.ids) == wanted:
-            return present
+    shown = bool(workbench.represented(ws, project_id))
+    present = [comparison.as_saved(ws, workbench.view(ws, project_id))] if shown else []
     saved = (comparison.open_saved(ws, s) for s in ws.selections(project_id))
-    return next((s for s in saved if list(s.ids) == wanted), None)
+    found = next((s for s in (*present, *saved) if _is_of(record, s)), None)
+    return dataclasses.replace(found, name=record.name) if found else None
+
+
+def experiment_on(ws: Workspace, project_id: str, chosen: Saved) -> ExperimentRecord | None:
+    """Return the newest finished experiment that tuned on the very picks of a selection; None if there is none."""
+    from curation import results
+
+    found = (r for r in results.experiments(ws, project_id) if r.result and "selected" in r.result["arms"])
+    return next((r for r in found if _is_of(r, chosen)), None)
+
+
+def _is_of(record: ExperimentRecord, chosen: Saved) -> bool:
+    return (record.result or {}).get("selected") == list(chosen.ids)
+
+
+def named(ws: Workspace, project_id: str, *, selection: str = "", experiment: str = "") -> Records:
+    """Return the records of what is named of a project.
+
+    Parameters
+    ----------
+    selection : str
+        Name of a saved selection; its newest version is taken. Empty: what the experiment tuned on, else the present
+        selection.
+    experiment : str
+        Name or key of a finished experiment; of several with a name the newest. Empty: the newest on the selection.
+
+    Raises
+    ------
+    WorkspaceError
+        If there is no project, selection or experiment of that name, or the experiment tuned on other picks.
+    """
+    from curation import comparison, results, workbench
+
+    project = ws.project(project_id).id
+    record = chosen = None
+    if experiment:
+        finished = [r for r in results.experiments(ws, project) if r.result]
+        record = next((r for r in finished if experiment in (r.name, r.key)), None)
+        if record is None:
+            known = ", ".join(r.name for r in finished) or "none"
+            raise WorkspaceError(f"project {project} has no finished experiment {experiment!r}; it has: {known}")
+    if selection:
+        saved = [s for s in ws.selections(project) if s.name == selection]
+        if not saved:
+            known = ", ".join(dict.fromkeys(s.name for s in ws.selections(project))) or "none"
+            raise WorkspaceError(f"project {project} has no saved selection {selection!r}; it has: {known}")
+        chosen = comparison.open_saved(ws, saved[0])
+        if record and not _is_of(record, chosen):
+            raise WorkspaceError(
+                f"the experiment {experiment!r} tuned on other picks than {chosen.name}; name one of them"
+            )
+    elif record and (chosen := tuned_on(ws, project, record)) is None:
+        raise WorkspaceError(
+            f"the picks that {experiment!r} tuned on are neither saved nor the present ones; name another experiment"
+        )
+    return of_project(ws, project, chosen or workbench.view(ws, project), record)
 
 
 def _records(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from curation import findings, wording
+from curation import findings, result_tables, wording
 from curation.card import Block, Facts, Figure, Section, Table, Text
 
 if TYPE_CHECKING:
@@ -50,9 +50,12 @@ def results(records: Records) -> Section:
 
     metric = findings.main_metric(result)
     label = findings.metric_label(metric)
-    arms = findings.arms_table(result).drop(columns=["Tokens a pass", "Time"])  # what it cost has them
-    blocks: list[Block] = [Text("Every arm and metric: mean, and in brackets the 95 % interval."), tabular(arms)]
-    differences = findings.differences_table(result)
+    arms = result_tables.arms_table(result).drop(columns=["Tokens a pass", "Time"])  # what it cost has them
+    told = "Every arm and metric: mean, and in brackets the 95 % interval."
+    if any(findings.is_loss(m) for m in result["metrics"]):
+        told += " Of a loss, lower is better."
+    blocks: list[Block] = [Text(told), tabular(arms)]
+    differences = result_tables.differences_table(result)
     if not differences.empty:
         shown = differences[differences["Metric"] == label].drop(columns="Metric")
         told = f"Differences in {label[:1].lower() + label[1:]}, paired by example. {_corrected(result)}"
@@ -76,7 +79,7 @@ def _corrected(result: Mapping[str, Any]) -> str:
                 counts[other] = max(counts.get(other, 1), one.get("comparisons", 1))
     if max(counts.values(), default=1) == 1:
         return ""
-    named = " and ".join(
+    named = ", ".join(
         f"{n} with {wording.arm_label(other.removeprefix('versus_')).lower()}" for other, n in counts.items()
     )
     return (
@@ -141,7 +144,7 @@ def design(records: Records) -> Section:
         ("Judged on", _judged_on(result)),
         ("Dev split", f"{result['n_dev']:,} test rows set aside; they judge no arm" if result.get("n_dev") else ""),
         ("Test rows found in the queries or the pool", _overlap(result)),
-        ("Answers", _answers(design)),
+        ("Answers", _answers(design) if _wrote(result) else ""),
     ]
     blocks: list[Block] = [Facts([(name, value) for name, value in pairs if value])]
     if any(result["curves"].values()):
@@ -158,7 +161,7 @@ def _arm(records: Records, arm: str) -> str:
         "zero_shot": "the model untuned",
         "random": "rows drawn anew for each seed",
         "off_task": "rows drawn from the half of the pool farther from the queries",
-        "full": "every row that has features",
+        "full": "every row that could be picked",
     }.get(base, "")
     if design is not None and base in design.selections:
         asked = design.selections[base]
@@ -189,8 +192,13 @@ def _model(model: Mapping[str, Any]) -> str:
 
 
 def _judged_on(result: Mapping[str, Any]) -> str:
-    tests = f"{result['n_test']:,} test rows, " if result["n_test"] else "no test rows, "
-    return f"{tests}{result['n_query']:,} queries"
+    from curation.evaluation import METRICS
+
+    roles = {METRICS.load(m).role for m in result["metrics"]}
+    told = [f"{result['n_test']:,} test rows" if result["n_test"] else "no test rows"] if "tests" in roles else []
+    told += [f"{result['n_query']:,} queries"] if "queries" in roles else []
+    told += ["the tasks of lm-evaluation-harness"] if "tasks" in roles else []
+    return ", ".join(told)
 
 
 def _overlap(result: Mapping[str, Any]) -> str:
@@ -201,6 +209,12 @@ def _overlap(result: Mapping[str, Any]) -> str:
     if not n:
         return "none"
     return f"{n:,}, left out" if found["excluded"] else f"{n:,}, judged on all the same"
+
+
+def _wrote(result: Mapping[str, Any]) -> bool:
+    """Whether arms wrote answers; a result of old does not tell, but did unless it was judged by losses alone."""
+    told: Mapping[str, tuple[int, int]] | None = result.get("unanswered")
+    return any(n for _, n in told.values()) if told else not all(map(findings.is_loss, result["metrics"]))
 
 
 def _answers(design: ExperimentConfig) -> str:
@@ -218,7 +232,7 @@ def cost(records: Records) -> Section:
     from curation import spending
 
     blocks: list[Block] = [tabular(spending.table(result))]
-    blocks += [Text(said) for said in (findings.cost(result), spending.against_full(result)) if said]
+    blocks += [Text(said) for said in (spending.of_a_point(result), spending.against_full(result)) if said]
     return Section("What it cost", [Text("One seed of each arm, tuning and judging, as measured."), *blocks])
 
 

@@ -1,5 +1,7 @@
 """What each arm took, and what a point gained over the untuned model cost: device time, tokens, money.
 
+All of it is for one seed: what the seeds that were judged took, shared among them.
+
 Time is that of tuning and judging as it was measured then, whatever was found again since; of a training that was
 resumed it counts from there on.
 """
@@ -19,8 +21,17 @@ if TYPE_CHECKING:
 
 def hours(result: Mapping[str, Any], arm: str) -> float:
     """Return the device-hours that one seed of an arm took, tuning and judging."""
-    seeds = max(1, len(result["evaluations"].get(arm, ())))
-    return float(result["arms"][arm]["seconds"]) / 3600 / seeds
+    return float(result["arms"][arm]["seconds"]) / 3600 / _seeds(result, arm)
+
+
+def tokens(result: Mapping[str, Any], arm: str) -> float | None:
+    """Return the tokens that one seed of an arm was tuned on, every pass counted; None where that is not told."""
+    seen = result["arms"][arm].get("seen")
+    return None if seen is None else seen / _seeds(result, arm)
+
+
+def _seeds(result: Mapping[str, Any], arm: str) -> int:
+    return max(1, len(result["evaluations"].get(arm, ())))
 
 
 def gained(result: Mapping[str, Any], arm: str) -> float | None:
@@ -44,14 +55,15 @@ def table(result: Mapping[str, Any]) -> pd.DataFrame:
     rows = []
     for arm in arms_of(result):
         told, took, gain = result["arms"][arm], hours(result, arm), gained(result, arm)
-        seeds = max(1, len(result["evaluations"].get(arm, ())))
+        seen = tokens(result, arm)
         row = {
             "Arm": arm_label(arm),
             "Device time": _time(took),
-            "Tokens seen": f"{told['seen'] // seeds:,}" if "seen" in told else "",
+            "Tokens seen": f"{seen:,.0f}" if seen is not None else "",
             "Memory": f"{told['memory'] / 1e9:.2f} GB" if told.get("memory") else "",
-            "Disk": f"{told['disk'] / seeds / 1e6:,.1f} MB" if told.get("disk") else "",
+            "Disk": f"{told['disk'] / _seeds(result, arm) / 1e6:,.1f} MB" if told.get("disk") else "",
             f"Device time a {unit}": _time(took / gain) if gain else "no gain told",
+            f"Tokens a {unit}": _amount(seen / gain) if gain and seen is not None else "",
         }
         if price:
             row |= {"Price": _amount(price * took)}
@@ -72,9 +84,32 @@ def against_full(result: Mapping[str, Any]) -> str:
         return ""
     costs = [hours(result, "selected") / selected, hours(result, "full") / full]
     return (
-        f"A {unit} of {metric_label(metric).lower()} gained took {_time(costs[0])} with the selection "
-        f"and {_time(costs[1])} with the full pool, {_amount(costs[1] / costs[0])} times as much."
+        f"A {unit} of {metric_label(metric).lower()} gained took {_paid(result, 'selected', selected)} with the "
+        f"selection and {_paid(result, 'full', full)} with the full pool: {_amount(costs[1] / costs[0])} times as much "
+        "device time."
     )
+
+
+def of_a_point(result: Mapping[str, Any]) -> str:
+    """Say what a point gained by the selection cost, in examples and time; empty where nothing was gained."""
+    gain, metric = gained(result, "selected"), main_metric(result)
+    if gain is None or is_loss(metric):
+        return ""
+    return (
+        f"A point of {metric_label(metric).lower()} gained cost "
+        f"{_amount(result['arms']['selected']['n_examples'] / gain)} examples and "
+        f"{_time(hours(result, 'selected') / gain)} of tuning and judging."
+    )
+
+
+def _paid(result: Mapping[str, Any], arm: str, gain: float) -> str:
+    """What an arm took for each point gained: time, tokens where they are told, money where time has a price."""
+    time, seen = hours(result, arm) / gain, tokens(result, arm)
+    price = result["config"].get("price_per_hour", 0.0) * time
+    told = [_time(time)]
+    told += [f"{_amount(seen / gain)} tokens"] if seen is not None else []
+    told += [f"{_amount(price)} of your currency"] if price else []
+    return ", ".join(told)
 
 
 def _time(hours: float) -> str:

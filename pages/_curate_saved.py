@@ -44,8 +44,8 @@ def draw(view: View | None) -> None:
         mime="application/zip",
         icon=":material/download:",
         on_click="ignore",
-        help="The subset as JSONL and Parquet with ranks, reasons and overrides, a manifest, and the config that "
-        "`winnow run` replays.",
+        help="The subset as JSONL and Parquet with ranks, reasons and overrides, its card, a manifest, and the config "
+        "that `winnow run` replays.",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from curation import answers, figures_results, findings, preferences, results, spending
+from curation import answers, figures_results, findings, preferences, result_tables, results, spending
 from pages import _shell as ui
 
 LOOKS = {"better": ("green", "trending_up"), "worse": ("red", "trending_down"), "same": ("gray", "trending_flat")}
@@ -75,7 +75,7 @@ def _headline(result: dict[str, Any]) -> None:
         said(told[0], head=True)
         for finding in told[1:]:
             said(finding)
-        if paid := findings.cost(result):
+        if paid := spending.of_a_point(result):
             st.markdown(f":gray[:material/payments: {paid}]")
     metric = findings.main_metric(result)
     st.caption(f"{findings.metric_label(metric)} of each arm")
@@ -114,8 +114,8 @@ def _chart(result: dict[str, Any]) -> None:
 
 def _tables(result: dict[str, Any]) -> None:
     st.subheader("Arms", anchor=False)
-    st.dataframe(findings.arms_table(result), hide_index=True, key="arms-table")
-    differences = findings.differences_table(result)
+    st.dataframe(result_tables.arms_table(result), hide_index=True, key="arms-table")
+    differences = result_tables.differences_table(result)
     if not differences.empty:
         st.subheader("Differences", anchor=False)
         st.caption(

@@ -68,16 +68,20 @@ def _choose(
         width=520,
     )
     if key in saved:
-        return comparison.open_saved(ws, saved[key]), None
+        opened = comparison.open_saved(ws, saved[key])
+        return opened, report.experiment_on(ws, pid, opened)
     if key in experiments:
         if tuned := report.tuned_on(ws, pid, experiments[key]):
             return tuned, experiments[key]
         st.warning(
             "The picks that this experiment tuned on are neither saved nor the present ones, so there is no card of "
-            "it. What follows is about the present selection, without a result.",
+            "it. What follows is about the present selection.",
             icon=":material/warning:",
         )
-    return (comparison.as_saved(ws, workbench.view(ws, pid)) if represented else None), None
+    if not represented:
+        return None, None
+    present = comparison.as_saved(ws, workbench.view(ws, pid))
+    return present, report.experiment_on(ws, pid, present)
 
 
 def _downloads(ws: ui.Workspace, records: report.Records, page: str) -> None:

@@ -54,7 +54,7 @@ def _done(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
     result = record.result or {}
     with st.container(border=True, key="done"):
         st.markdown(f":green[:material/check_circle:] **{ui.plain(record.name)}** :gray[is done]")
-        st.markdown(findings.findings(result)[0].sentence)
+        st.markdown(ui.plain(findings.findings(result)[0].sentence))
         _train_live.disturbed(ws, record.experiment.job_id, result)
         if st.button("Read the evaluation", type="primary", icon=":material/arrow_forward:"):
             ui.go("evaluate")

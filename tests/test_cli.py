@@ -14,6 +14,7 @@ from curation import errors, jobs
 from curation.orders import Orders
 from curation.tables import Job
 from curation.workspace import Workspace
+from tests.pages.conftest import add_result, make_project
 
 ROOT = Path(__file__).parent.parent
 
@@ -123,3 +124,15 @@ def test_a_bad_subset_file_in_a_config_is_one_sentence(config: Path, tmp_path: P
     told = winnow("run", str(config), cwd=tmp_path)
     assert told.returncode == errors.DataError.exit_code
     assert told.stderr.splitlines()[-1].startswith("error: own.jsonl, line 1: the row 'nobody' is not in the pool")
+
+
+def test_an_export_has_the_card_of_what_was_tuned_on_it(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path / "home")
+    project = make_project(ws, tmp_path)
+    add_result(ws, project)
+    told = winnow("export", project, "--experiment", "Try 1", "--out", "out", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    for name in ("selection-card.html", "selection-card.md", "README.md"):
+        assert "The selected 12 examples beat as many random ones" in (tmp_path / "out" / name).read_text(), name
+    told = winnow("push", project, "ada/picks", "--experiment", "Try 2", cwd=tmp_path)
+    assert told.returncode == errors.WorkspaceError.exit_code and "no finished experiment 'Try 2'" in told.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from curation import config_files
-from curation.config import BudgetConfig, ModelConfig, Options, RunConfig, option
+from curation.config import BudgetConfig, ExperimentConfig, ModelConfig, Options, RunConfig, option
 from curation.config_files import read_config
 from curation.errors import ConfigError
 
@@ -88,3 +88,10 @@ def test_options_are_frozen_and_know_their_help() -> None:
         Strong().strength = 2.0  # type: ignore[misc]
     with pytest.raises(ConfigError, match="at least 0"):
         Strong(strength=-1)
+
+
+def test_an_experiment_always_has_the_untuned_model() -> None:
+    config = ExperimentConfig.from_dict({"arms": ["selected"]})
+    assert config.arms == ("zero_shot", "selected")
+    assert ExperimentConfig.from_dict(config.to_dict()) == config
+    assert ExperimentConfig(arms=("selected", "zero_shot")).arms == ("selected", "zero_shot")

@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 
-from curation import answers, arms, comparison, evaluation, experiments, findings, pipeline, results, views
+from curation import (
+    answers,
+    arms,
+    comparison,
+    evaluation,
+    experiments,
+    findings,
+    pipeline,
+    result_tables,
+    results,
+    views,
+)
 from curation.config import BudgetConfig, EvaluationConfig, ExperimentConfig, RunConfig, TrainingConfig
 from curation.errors import EvaluationError, SelectionError, TrainingError
 from curation.progress import Silent
@@ -59,9 +70,12 @@ def test_every_arm_is_tuned_on_its_rows_at_each_budget_and_judged(
     assert set(result["knees"]) == {"random", "selected", "greedy", "own"}
     planned = arms.plan(asked.experiment, 8, 40, dict.fromkeys(("selected@4", "greedy@4", "own@4"), 4))  # type: ignore[arg-type]
     assert {p.arm for p in planned} <= set(result["arms"])
-    table = findings.arms_table(result)
+    table = result_tables.arms_table(result)
     assert "Selected, 4 examples" in list(table["Arm"]) and "Off-task" in list(table["Arm"])
-    assert len(findings.differences_table(result)) == 3 * (8 + 11)
+    differs = {arm: told["exact_match"].get("versus_selected") for arm, told in result["differences"].items()}
+    assert {arm for arm, told in differs.items() if told} == {"off_task", "greedy", "greedy@4", "own@4", "full"}
+    assert differs["greedy@4"]["comparisons"] == 5 and differs["greedy@4"]["mean"] == 0.0
+    assert len(result_tables.differences_table(result)) == 3 * (8 + 11 + 5)
 
 
 def test_a_killed_experiment_goes_on_with_what_is_missing(
@@ -182,7 +196,7 @@ def test_epochs_are_judged_on_the_queries_or_a_dev_split_never_on_rows_that_judg
     early = design(run, training=TrainingConfig(early_stopping=True), seeds=(0,))
     result = pipeline.run(workspace, early)["result"]
     assert script.queries == [workspace.ids(result["queries"])] * 2
-    assert "by the loss on the query set; the rows that judge arms have no say" in findings.fairness(result)
+    assert "by the loss on the query set, which judges arms too: their query loss" in findings.fairness(result)
     split = pipeline.run(workspace, design(early, dev_share=0.4))["result"]
     dev = script.queries[-1]
     assert len(dev) == split["n_dev"] > 0 and split["n_test"] == 20 - len(dev) and len(script.tuned) == 4
@@ -190,7 +204,7 @@ def test_epochs_are_judged_on_the_queries_or_a_dev_split_never_on_rows_that_judg
     judged = json.loads((workspace.artefact("evaluation", key) / "evaluation.json").read_text())
     assert set(judged["ids"]["test_loss"]) | set(dev) == set(workspace.ids(split["tests"]))
     assert not set(judged["ids"]["test_loss"]) & set(dev)
-    assert f"by the loss on {len(dev)} test rows set aside" in findings.fairness(split)
+    assert f"by the loss on {len(dev)} test rows set aside, which judge no arm" in findings.fairness(split)
 
 
 def test_what_is_equal_is_said_and_held(

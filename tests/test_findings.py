@@ -36,7 +36,10 @@ def test_the_headline_says_by_how_much_the_selection_beat_random(result: dict[st
         "The selected 12 examples beat as many random ones by 21.0 points exact match (95 % interval 14.2–27.4).",
     )
     assert second.verdict == "better" and second.sentence.startswith("Tuning on the selection gained 54.4 points")
-    assert "full pool of 60 examples reached 86.2 %" in third.sentence and "20.0 % of it" in third.sentence
+    assert third.verdict == "same" and third.sentence.startswith(
+        "The selected 12 examples, 20.0 % of the pool, and all of it, which reached 86.2 %"
+    )  # stored when the two were not compared
+    assert third.sentence.endswith("were not compared when this was stored: start the experiment again to see.")
 
 
 def test_a_difference_that_is_none_is_called_so(result: dict[str, Any]) -> None:
@@ -102,18 +105,90 @@ def test_the_advice_cites_all_three_columns() -> None:
     assert all("2602.14696" in source for _, source in findings.ADVICE)
 
 
-def test_the_tables_hold_the_stored_numbers(result: dict[str, Any]) -> None:
-    arms = findings.arms_table(result).set_index("Arm")
-    mean = result["arms"]["selected"]["metrics"]["exact_match"]["mean"]
-    assert arms.loc["Selected", "Exact match"].startswith(f"{100 * mean:.1f} %")
-    assert list(arms.index) == ["Zero-shot", "Random", "Selected", "Full pool"]
-    differences = findings.differences_table(result)
-    assert differences.iloc[0].tolist()[:3] == ["Selected", "random", "Exact match"]
-    assert len(differences) == 3 * (2 + 2 + 1)
-    assert set(differences["Verdict"]) == {"better"}
+def beside(result: dict[str, Any], arm: str, difference: dict[str, Any], like: str = "random") -> dict[str, Any]:
+    """Add an arm, judged as another is, and its difference from the selection."""
+    changed = copy.deepcopy(result)
+    changed["arms"].setdefault(arm, {**changed["arms"][like]})
+    against = changed["differences"].setdefault(arm, copy.deepcopy(changed["differences"][like]))
+    against["exact_match"]["versus_selected"] = difference
+    return changed
 
 
-def test_cost_is_told_only_for_a_gain(result: dict[str, Any]) -> None:
-    gain = 100 * result["differences"]["selected"]["exact_match"]["versus_zero_shot"]["mean"]
-    assert f"{12 / gain:.2g} examples" in findings.cost(result)
-    assert findings.cost(against(result, "zero_shot", told(0.01, -0.02, 0.04, None))) == ""
+def test_the_selection_is_told_against_the_full_pool_and_other_arms(result: dict[str, Any]) -> None:
+    all_of_it = beside(result, "full", told(0.266, 0.2, 0.33, True))
+    found = findings.findings(beside(all_of_it, "Greedy", {**told(0.02, -0.03, 0.07, None), "comparisons": 2}))
+    assert [f.verdict for f in found] == ["better", "better", "same", "worse"]
+    assert found[2].sentence == (
+        "The selected 12 examples and the 12 examples of Greedy are not distinguishable in exact match: "
+        "−2.0 points (−7.0 to 3.0)."
+    )
+    assert found[3].sentence == (
+        "The selected 12 examples, 20.0 % of the pool, did worse than the full pool of 60 examples, "
+        "by 26.6 points exact match (95 % interval 20.0–33.0)."
+    )
+    won = findings.findings(beside(result, "full", told(-0.05, -0.07, -0.02, False)))[2]
+    assert won.verdict == "better" and "beat the full pool of 60 examples by 5.0 points" in won.sentence
+    chance = {**told(0.05, 0.01, 0.09, None), "comparisons": 7}
+    assert "among 7 arms" in findings.findings(beside(result, "full", chance))[2].sentence
+
+
+def test_an_arm_of_another_size_is_told_against_random_of_that_size(result: dict[str, Any]) -> None:
+    result["arms"]["own@5"] = {**result["arms"]["selected"], "n_examples": 5}
+    result["differences"]["own@5"] = {"exact_match": {"versus_random": told(0.1, 0.05, 0.15, True)}}
+    assert findings.findings(result)[2].sentence == (
+        "The 5 examples of own beat as many random ones by 10.0 points exact match (95 % interval 5.0–15.0)."
+    )
+    result["config"]["equal"] = "tokens"
+    assert "random ones of as many tokens" in findings.findings(result)[2].sentence
+
+
+def test_off_task_rows_tell_how_much_of_the_gain_is_form(result: dict[str, Any]) -> None:
+    formed = beside(result, "off_task", told(-0.45, -0.5, -0.4, False))
+    formed["differences"]["off_task"]["exact_match"]["versus_zero_shot"] = told(0.094, 0.05, 0.14, True)
+    beat, form = findings.findings(formed)[-2:]
+    assert beat.sentence.startswith("The selected 12 examples beat 12 off-task examples by 45.0 points exact match")
+    own = result["differences"]["selected"]["exact_match"]["versus_zero_shot"]
+    assert form.sentence == (
+        "How much of the gain is mere form: off-task examples moved exact match by +9.4 points (5.0–14.0), "
+        f"the selection by {findings.difference('exact_match', own)}."
+    )
+    formed["differences"]["off_task"]["exact_match"]["versus_zero_shot"] = told(0.01, -0.02, 0.04, None)
+    assert "(−2.0 to 4.0), which is not distinguishable from none, the" in findings.findings(formed)[-1].sentence
+
+
+@pytest.mark.parametrize("arm", ["own@5", "Greedy", "off_task", "random", "full", "selected@4"])
+def test_the_headline_speaks_of_whatever_arm_was_tuned(result: dict[str, Any], arm: str) -> None:
+    like = result["differences"]["random"]
+    result["arms"] = {"zero_shot": result["arms"]["zero_shot"], arm: result["arms"]["random"]}
+    result["differences"] = {arm: like}
+    sentence = findings.findings(result)[0].sentence
+    assert sentence.startswith("Tuning on ") and " gained 24.7 points exact match" in sentence, sentence
+    del result["arms"]["zero_shot"]
+    result["differences"] = {}
+    assert findings.findings(result)[0].sentence == f"{findings.arm_label(arm)}: exact match 30.0 % (22.7–38.5)."
+
+
+def test_a_difference_without_an_interval_has_a_sentence(result: dict[str, Any]) -> None:
+    found = findings.findings(against(result, "random", told(-0.5, None, None, None)))[0]
+    assert found.sentence.endswith("in exact match: −50.0 points (no interval from so few examples).")
+
+
+@pytest.mark.parametrize(
+    ("further", "said"),
+    [
+        ({}, "the query set, which judges arms too: their query loss looks somewhat too good."),
+        ({"metrics": ["exact_match"]}, "the query set, which judges no arm."),
+        ({"n_dev": 37}, "37 test rows set aside, which judge no arm."),
+    ],
+)
+def test_what_judged_the_epochs_is_said_as_it_is(result: dict[str, Any], further: dict[str, Any], said: str) -> None:
+    assert "best epoch" not in findings.fairness(result)
+    result["config"]["training"]["early_stopping"] = True
+    told = findings.fairness({**result, **further})
+    assert told.endswith(f"The best epoch of each training is kept, by the loss on {said}")
+
+
+def test_a_number_of_steps_is_no_number_of_passes(result: dict[str, Any]) -> None:
+    assert findings.fairness(result).startswith("Every arm makes as many passes")
+    result["config"]["training"]["max_steps"] = 20
+    assert findings.fairness(result).startswith("Every arm takes as many optimizer steps")

@@ -11,12 +11,22 @@ import pandas as pd
 import pytest
 import yaml
 
-from curation import report
-from curation.config import DatasetConfig, ExperimentConfig, ModelConfig, RunConfig, SelectionConfig
+from curation import comparison, report, results, workbench
+from curation.config import (
+    BudgetConfig,
+    DatasetConfig,
+    ExperimentConfig,
+    ModelConfig,
+    RunConfig,
+    SelectionConfig,
+)
+from curation.errors import WorkspaceError
 from curation.findings import Finding
 from curation.preferences import Preferred
 from curation.report import Records
 from curation.tables import OverrideEntry
+from curation.workspace import Workspace
+from tests.pages.conftest import add_result, make_project
 
 HOSTILE = "<script>alert(1)</script> **bold**"
 
@@ -168,7 +178,7 @@ def test_the_card_says_how_the_arms_were_compared(records: Records) -> None:
         "- Dev split: 37 test rows set aside; they judge no arm",
         "- Test rows found in the queries or the pool: 3, left out",
         "- Answers: written greedily, at most 64 tokens",
-        "corrected for the number of comparisons shown (1 with random and 6 with zero-shot; Holm)",
+        "corrected for the number of comparisons shown (1 with random, 6 with zero-shot; Holm)",
         "| Greedy | random | +29.8 points (20.0–38.7) | better |",
         "The arms Kept are selections saved in this workspace, so they replay in it alone.",
     ):
@@ -244,3 +254,52 @@ def test_subgroups_and_what_people_and_judges_preferred_are_on_the_card(records:
     assert "<script>alert" not in report.html(shown)
     plain = report.markdown(records)
     assert "Where it gains" not in plain and "preferred" not in plain
+
+
+def test_records_are_found_by_name_with_the_newest_experiment_on_the_very_picks(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    project = make_project(workspace, tmp_path)
+    assert report.named(workspace, project).result is None
+    add_result(workspace, project)
+    newest = add_result(workspace, project, seeds=2)
+    add_result(workspace, project, arms=("zero_shot", "random"))  # nothing was tuned on the selection
+    comparison.save_selection(workspace, workbench.view(workspace, project), "Mine")
+    workbench.change(workspace, project, selection=SelectionConfig(budget=BudgetConfig(examples=9)))
+    assert report.named(workspace, project).result is None
+    found = report.named(workspace, project, selection="Mine")
+    assert found.result == newest and found.title == "Sums: Mine v1, Try 2"
+    key = results.experiments(workspace, project)[2].key
+    for name in ("Try 1", key):
+        first = report.named(workspace, project, experiment=name)
+        assert first.result is not None and first.result["seeds"] == [0, 1, 2] and first.title == "Sums: Try 1"
+        assert list(first.subset["id"]) == first.result["selected"]
+    assert report.named(workspace, project, selection="Mine", experiment="Try 1").title == "Sums: Mine v1, Try 1"
+
+
+def test_what_is_named_wrongly_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    project = make_project(workspace, tmp_path)
+    add_result(workspace, project)
+    workbench.change(workspace, project, selection=SelectionConfig(budget=BudgetConfig(examples=9)))
+    comparison.save_selection(workspace, workbench.view(workspace, project), "Other")
+    for asked, said in (
+        ({"selection": "None"}, "no saved selection 'None'; it has: Other"),
+        ({"experiment": "None"}, "no finished experiment 'None'; it has: Try 1"),
+        ({"experiment": "Try 1"}, "the picks that 'Try 1' tuned on are neither saved nor the present ones"),
+        ({"experiment": "Try 1", "selection": "Other"}, "'Try 1' tuned on other picks than Other v1"),
+    ):
+        with pytest.raises(WorkspaceError, match=said):
+            report.named(workspace, project, **asked)
+
+
+def test_the_card_says_what_judged_and_no_more(records: Records) -> None:
+    text = report.markdown(records)
+    assert "Of a loss, lower is better." in text and "- Judged on: 150 test rows, 4 queries" in text
+    text = report.markdown(with_result(records, metrics=["exact_match"]))
+    assert "Of a loss" not in text and "- Judged on: 150 test rows\n" in text and "- Answers: written greedily" in text
+    losses = with_result(records, metrics=["query_loss"])
+    for further in (losses, with_result(losses, unanswered={"selected": [0, 0]})):
+        text = report.markdown(further)
+        assert "- Judged on: 4 queries\n" in text and "- Answers" not in text
+    asked = report.markdown(with_result(losses, unanswered={"selected": [0, 9]}))
+    assert "- Answers: written greedily" in asked

@@ -100,9 +100,7 @@ def _target(ws: Workspace, folder: Path, target: str, seeds: int, out: Path, pro
     settled = pipeline.settle(config(folder, target, seeds))
     made = pipeline.run(ws, settled, progress)
     records = report.of_run(ws, made, settled, f"Demo: {target}")
-    export.write(ws, records, out)
-    card = out / "report.html"
-    card.write_text(report.html(records), "utf-8")
+    card = export.write(ws, records, out) / f"{export.CARD}.html"
     seconds = time.monotonic() - started
     told = {
         arm: {

@@ -87,7 +87,7 @@ def add_result(
     ws: Workspace, pid: str, *, arms: tuple[str, ...] = tuple(ARMS), seeds: int = 3, better: bool = True
 ) -> dict[str, Any]:
     """Add a finished experiment to the project and return its result; `better` False makes tuning lose."""
-    from curation import comparison, experiments, workbench
+    from curation import comparison, judgements, workbench
     from curation.config import ExperimentConfig
     from curation.evaluation import Evaluation
 
@@ -136,9 +136,9 @@ def add_result(
     result: dict[str, Any] = {
         "arms": {
             arm: {"n_examples": ARMS[arm][0], "tokens": 9 * ARMS[arm][0], "seconds": 4.0, "metrics": metrics}
-            for arm, metrics in experiments.summaries(judged).items()
+            for arm, metrics in judgements.summaries(judged).items()
         },
-        "differences": experiments.differences(judged),
+        "differences": judgements.differences(judged),
         "curves": curves,
         "evaluations": keys,
         "n_query": len(query_ids),

@@ -84,6 +84,8 @@ def test_every_download_is_what_it_says(
     names = archive.namelist()
     assert json.loads(archive.read("manifest.json"))["model"]["sha256"] is None  # it is not on this machine
     assert {"subset.jsonl", "subset.parquet", "run.json", "manifest.json", "README.md"} <= set(names)
+    for card in ("selection-card.html", "selection-card.md"):
+        assert archive.read(card).decode() == downloads[card]()
 
 
 def test_a_result_is_never_shown_beside_other_picks(
@@ -100,7 +102,7 @@ def test_a_result_is_never_shown_beside_other_picks(
     comparison.save_selection(workspace, view, "Kept")
     record = results.experiments(workspace, sums)[0]
     found = report.tuned_on(workspace, sums, record)
-    assert found is not None and found.name == "Kept v1" and len(found.ids) == 12
+    assert found is not None and found.name == "Try 1" and len(found.ids) == 12
 
 
 def test_a_saved_selection_can_be_reported_on(opened: Open, workspace: Workspace, sums: str) -> None:
@@ -111,6 +113,22 @@ def test_a_saved_selection_can_be_reported_on(opened: Open, workspace: Workspace
     choice.select_index(1).run()
     assert not app.exception
     assert "<h1>Sums: Mine v1</h1>" in card_of(app)
+
+
+@pytest.mark.parametrize("which", ["present", "saved"])
+def test_a_selection_is_shown_with_the_newest_experiment_on_it(
+    opened: Open, workspace: Workspace, sums: str, finish: Finish, which: str
+) -> None:
+    finish(workspace, sums)
+    finish(workspace, sums, seeds=2)
+    saved = comparison.save_selection(workspace, workbench.view(workspace, sums), "Mine")
+    key = f"saved-{saved.subset}" if which == "saved" else which
+    app = opened("report", sums)
+    next(s for s in app.selectbox if str(s.key).startswith("report-on")).set_value(key).run()
+    assert not app.exception
+    name = {"present": "present selection", "saved": "Mine v1"}[which]
+    assert f"<h1>Sums: {name}, Try 2</h1>" in card_of(app) and "The selected 12 examples beat" in card_of(app)
+    assert "Nothing was tuned" not in words(app) + card_of(app)
 
 
 def test_the_card_of_a_project_names_who_decided(workspace: Workspace, sums: str) -> None:

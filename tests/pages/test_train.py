@@ -231,3 +231,23 @@ def test_a_finished_experiment_says_what_was_left_out_and_adds_it(
     assert "Earlier experiments that can be completed" in [e.label for e in app.expander]
     keyed(app.button, f"complete-stopped-selected-{job_id}").click().run()
     assert again == [(job_id, True)] * 2
+
+
+def test_an_arms_name_in_the_headline_is_plain_text(
+    opened: Open,
+    workspace: Workspace,
+    sums: str,
+    finish: Callable[..., dict[str, Any]],
+    result_of: Callable[..., dict[str, Any]],
+    hostile: str,
+) -> None:
+    told = finish(workspace, sums, arms=("zero_shot", "random"))
+    renamed = {
+        key: {hostile if arm == "random" else arm: value for arm, value in told[key].items()}
+        for key in ("arms", "differences", "evaluations", "curves")
+    }
+    result_of(workspace, sums, **renamed)
+    app = opened("train", sums)
+    assert not app.exception
+    said = [m.value for m in app.markdown if "12 examples of" in m.value]
+    assert len(said) == 1 and hostile not in said[0] and "\\*\\*bold\\*\\*" in said[0]
