@@ -17,7 +17,8 @@ from typing import Any
 
 from curation import answers
 from curation.errors import EvaluationError
-from curation.evaluation.winning_rate import VERSION, JudgeConfig, Pair, Price, WinningRate, price, winning_rate
+from curation.evaluation.endpoint import JudgeConfig
+from curation.evaluation.winning_rate import VERSION, Pair, Price, WinningRate, price, winning_rate
 from curation.progress import Progress
 from curation.workspace import Workspace, content_key
 

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from curation import answers, jobs, judging, preferences, results, tasks, votes
-from curation.evaluation.winning_rate import PROMPT, JudgeConfig
+from curation.evaluation.endpoint import PROMPT, JudgeConfig
 from pages import _evaluate_result, _evaluate_votes, _form, _jobs
 from pages import _shell as ui
 

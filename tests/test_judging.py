@@ -10,7 +10,7 @@ import pytest
 
 from curation import jobs, judging, tasks
 from curation.errors import EvaluationError
-from curation.evaluation.winning_rate import JudgeConfig
+from curation.evaluation.endpoint import JudgeConfig
 from tests.evaluation.test_winning_rate import Server, says
 from tests.test_answers import record as record  # the fixture
 
