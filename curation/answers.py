@@ -178,8 +178,11 @@ def _of_kind(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 
 def question(example: Example) -> str:
-    """Return what a row asks: its user turns."""
-    return "\n".join(m.content for m in example.prompt if m.role == "user")
+    """Return what the model was asked: the one turn, or the whole conversation with each turn's role before it."""
+    if len(example.prompt) == 1:
+        return example.prompt[0].content
+    said = [(m.role.capitalize(), "\n".join(filter(None, (m.content, m.tool_calls)))) for m in example.prompt]
+    return "\n\n".join(f"{role}: {text}" for role, text in said)
 
 
 def _expected(example: Example) -> str:
