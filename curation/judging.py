@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,10 +100,14 @@ def judge(
     asked = {name: getattr(config, name) for name in _ASKED}
     pairs = [dataclasses.astuple(pair) for pair in planned.pairs]
     about = {"experiment": experiment, "first": first, "second": second, **asked}
-    key = content_key("winning_rate", version=VERSION, pairs=pairs, **about)
-    if (folder := ws.find("winning_rate", key)) is not None:
+
+    def key_of(unreadable: Sequence[str]) -> str:
+        return content_key("winning_rate", version=VERSION, pairs=pairs, unreadable=unreadable, **about)
+
+    if (folder := ws.find("winning_rate", key := key_of(()))) is not None:
         return key, json.loads((folder / "winning_rate.json").read_text())
     made: WinningRate = winning_rate(planned.pairs, config, ws.root / "verdicts", progress)
+    key = key_of(made.unreadable)
     found = {
         **dataclasses.asdict(made),
         "rate": made.rate.to_dict(),
@@ -119,9 +123,17 @@ def judge(
 
 
 def judgements(ws: Workspace, experiment: str) -> list[dict[str, Any]]:
-    """Return what was judged of an experiment, newest first."""
-    return [
-        json.loads((ws.artefact("winning_rate", artefact.key) / "winning_rate.json").read_text())
-        for artefact in ws.artefacts("winning_rate")
-        if json.loads(artefact.config).get("experiment") == experiment
-    ]
+    """Return what was judged of an experiment's runs, in any of its results, newest first.
+
+    Of what was judged again, because a verdict could not be read, say, the newest alone is told.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for artefact in ws.artefacts("winning_rate"):
+        about = json.loads(artefact.config)
+        if about["experiment"] == experiment or {about["first"], about["second"]} <= answers.same_runs(
+            ws, experiment, about["experiment"]
+        ):
+            told = json.loads((ws.artefact("winning_rate", artefact.key) / "winning_rate.json").read_text())
+            of = [told["first"], told["second"], *(told["judge"].get(name) for name in _ASKED)]
+            found.setdefault(json.dumps([of, sorted([*told["values"], *told["unreadable"]])]), told)
+    return list(found.values())
