@@ -20,6 +20,7 @@ from curation.errors import EvaluationError
 from curation.evaluation.endpoint import JudgeConfig
 from curation.evaluation.winning_rate import VERSION, Pair, Price, WinningRate, price, winning_rate
 from curation.progress import Progress
+from curation.wording import counted
 from curation.workspace import Workspace, content_key
 
 _ASKED = ("endpoint", "model", "prompt", "max_tokens")  # what a verdict depends on
@@ -65,6 +66,21 @@ def plan(
     drawn = {p.id for p in sorted(found, key=lambda p: hashlib.sha256(p.id.encode()).digest())[: limit or None]}
     chosen = tuple(pair for pair in found if pair.id in drawn)
     return Plan(chosen, len(found), alike, price(chosen, config, ws.root / "verdicts"))
+
+
+def what_leaves(planned: Plan, config: JudgeConfig, first: str, second: str) -> str:
+    """Say what judging will send where and what it will cost; `first` and `second` are the runs' names."""
+    price = planned.price
+    money = f" That is at most {price.cost:,.2f} in your currency." if price.cost else ""
+    kept = f" {counted(price.kept, 'verdict')} from before cost nothing." if price.kept else ""
+    key = "A key is set" if has_key(config) else "No key is set"
+    return (
+        f"{counted(price.calls, 'request')} to {config.endpoint}, with the prompts of "
+        f"{counted(len(planned.pairs), 'test row')} and the answers of {first} and {second}, each pair in both orders; "
+        f"{planned.n_alike:,} prompts answered alike stay here. About {price.input_tokens:,} tokens are asked and at "
+        f"most {price.output_tokens:,} answered.{money} A reply without a verdict is asked for once more, on top."
+        f"{kept} {key} in the environment variable {config.key_variable}."
+    )
 
 
 def judge(
