@@ -1,8 +1,8 @@
 """Where a judge is asked: any endpoint that speaks OpenAI's chat protocol (extra `judge`), and all that it can answer.
 
 The key comes from the environment and is never stored, logged or told. Whoever sets an endpoint can read what is sent
-there, so only variables that are named as such keys are sent, never those of Winnow, the hub or a tracker. Left out: a
-limit on which endpoints may be asked; whoever may use the app may spend, and read, such a key.
+there, so only variables that are named as such keys are sent, never those of Winnow, the hub or a tracker; and where
+`ENDPOINTS` is set in the environment, to the addresses that it names alone.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ length must not matter.
 Explain briefly. Then end with [[A]] if answer A is better, [[B]] if answer B is better, or [[C]] if they are equally \
 good."""
 CHARACTERS_PER_TOKEN = 4  # where nobody counts: a rule of thumb for English
+ENDPOINTS = "WINNOW_JUDGE_ENDPOINTS"  # addresses that may be asked, with blanks between; unset allows any
 _KEY_VARIABLE = re.compile(r"(?!WINNOW_|HF_|WANDB_)[A-Z0-9_]+_API_KEY")
 _RETRIES = 4
 _NO_KEY = "none"  # the client insists on one; local servers look at none
@@ -71,7 +72,7 @@ class JudgeConfig(Options):
 
 
 def _check_address(endpoint: str) -> None:
-    """Raise ConfigError unless `endpoint` is a web address without a user's name or password in it."""
+    """Raise ConfigError unless `endpoint` is a bare web address, and one that this machine allows."""
     try:
         parts = urlsplit(endpoint)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -86,6 +87,12 @@ def _check_address(endpoint: str) -> None:
         raise ConfigError(
             "the judge's endpoint holds a name, a password, a query or a fragment, which would be stored and shown; "
             "give the bare address, and the key in an environment variable"
+        )
+    allowed = os.environ.get(ENDPOINTS, "").split()
+    if allowed and endpoint.rstrip("/") not in [address.rstrip("/") for address in allowed]:
+        raise ConfigError(
+            f"the judge's endpoint is {endpoint!r}, expected one that is allowed here ({ENDPOINTS}): "
+            f"{', '.join(allowed)}; take one of them, or ask whoever runs this server"
         )
 
 

@@ -69,6 +69,17 @@ def test_other_addresses_are_refused(address: str, message: str) -> None:
     assert "secret" not in str(told.value)
 
 
+def test_a_server_can_name_the_only_addresses_that_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WINNOW_JUDGE_ENDPOINTS", "https://one/v1/  http://two:1/v1")
+    for address in ("https://one/v1", "http://two:1/v1/"):
+        assert JudgeConfig(endpoint=address).endpoint == address
+    for address in ("https://one/v1/../x", "https://one.evil/v1"):
+        with pytest.raises(
+            ConfigError, match=r"expected one that is allowed here \(WINNOW_JUDGE_ENDPOINTS\): https://on"
+        ):
+            JudgeConfig(endpoint=address)
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
