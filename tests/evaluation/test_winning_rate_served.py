@@ -62,6 +62,6 @@ def test_a_real_server_is_asked_and_understood(served: str, tiny_lm: Path, tmp_p
 def test_an_unknown_path_is_said(served: str, tiny_lm: Path, tmp_path: Path) -> None:
     config = JudgeConfig(endpoint=served.removesuffix("/v1"), model=str(tiny_lm))
     with pytest.raises(
-        EvaluationError, match=r"answers with status 404; check the model's name and the address \(it ofte"
+        EvaluationError, match=r"answers with status 404 \(Not Found\); check the model's name and the address"
     ):
         winning_rate(PAIRS, config, tmp_path)
