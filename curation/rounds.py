@@ -1,8 +1,8 @@
 """The next round: what a tuned arm still gets wrong on the dev split becomes further queries for the next selection.
 
 Only rows that were set aside are looked at, never rows that judge arms: a query taken from those would make the next
-round look better than it is. Wrong is a value below 1 of the main metric, where that is a share; of a loss, the quarter
-of the rows that have the highest.
+round look better than it is. Wrong is a value below 1 of the main metric of test rows, where that is a share; of a
+loss, the quarter of the rows that have the highest.
 """
 
 from __future__ import annotations
@@ -232,9 +232,13 @@ def rounds(ws: Workspace, project_id: str) -> list[Round]:
 
 
 def shared_metric(told: Sequence[Round]) -> str | None:
-    """Return the main one of the metrics that judged every round that is comparable; None where they share none."""
+    """Return the main one of the metrics that judged every comparable round alike; None where they share none.
+
+    The loss on the queries is none of them: each round has other queries.
+    """
     judged = [r.record.result["metrics"] for r in told if r.comparable and r.record and r.record.result]
-    shared = [m for m in judged[0] if all(m in metrics for metrics in judged)] if judged else []
+    alike = [m for m in judged[0] if METRICS.load(m).role != "queries"] if judged else []
+    shared = [m for m in alike if all(m in metrics for metrics in judged)]
     return main_metric({"metrics": shared}) if shared else None
 
 

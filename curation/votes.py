@@ -2,9 +2,9 @@
 
 The log of a result is append-only JSON lines in the workspace (``votes/<experiment>.jsonl``): undo is a line too, so
 nothing is lost, and a restart or another tab goes on where it stood. Once the experiment has a further result, votes on
-the runs that both have are read there too. Which prompt comes next and which answer stands
-left is drawn from the two runs, the voter and the row, never from the clock: the order is the same after a reload, and
-another voter has another one.
+the runs that both have are read there too. Which prompt comes next and which answer stands left is drawn from the two
+runs, the voter and the row, never from the clock: the order is the same after a reload, and another voter has another
+one.
 
 The winning rate is (wins + ties / 2) / prompts, over prompts on which the two answers differ, as a judge's is; where
 several people voted on a prompt it counts once, with their mean.

@@ -145,7 +145,9 @@ def _so_far(ws: Workspace, pid: str) -> None:
         st.dataframe([_line(r) for r in told], hide_index=True, key="rounds-table")
         metric = rounds.shared_metric(told)
         if len(judged) > 1 and metric is None:
-            st.caption("These rounds were judged by different metrics and share none, so no chart compares them.")
+            st.caption(
+                "These rounds share no metric but the loss on their own queries, if any, so no chart compares them."
+            )
         elif len(judged) > 1 and metric is not None:
             figure = figures_results.rounds(told, metric, theme=st.context.theme.type or "light")
             st.plotly_chart(figure, theme=None, config={"displayModeBar": False}, key="rounds-chart")

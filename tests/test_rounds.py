@@ -176,12 +176,15 @@ def told_round(number: int, *metrics: str, comparable: bool = True) -> rounds.Ro
 
 
 def test_rounds_are_compared_by_a_metric_that_all_of_them_have() -> None:
-    told = [told_round(1, "exact_match", "test_loss"), told_round(2, "test_loss", "rouge_l")]
+    told = [
+        told_round(1, "exact_match", "query_loss", "test_loss"),
+        told_round(2, "query_loss", "test_loss", "rouge_l"),
+    ]
     assert rounds.shared_metric(told) == "test_loss"
     drawn = figures_results.rounds(told, "test_loss")
     assert [len(trace.x) for trace in drawn.data] == [2, 2]
     assert rounds.shared_metric([*told, told_round(3, "exact_match", comparable=False)]) == "test_loss"
-    assert rounds.shared_metric([*told, told_round(3, "exact_match")]) is None
+    assert rounds.shared_metric([*told, told_round(3, "exact_match", "query_loss")]) is None
     assert rounds.shared_metric([]) is None
 
 

@@ -113,7 +113,7 @@ def test_failures_are_read_taken_or_left_and_begin_a_round(
 @pytest.mark.usefixtures("judged")
 @pytest.mark.parametrize(
     ("second", "charts", "said"),
-    [("test_loss", 1, "on the same test rows"), ("rouge_l", 0, "judged by different metrics and share none")],
+    [("test_loss", 1, "on the same test rows"), ("rouge_l", 0, "share no metric but the loss on their own queries")],
 )
 def test_rounds_with_other_metrics_stand_on_the_chart_by_what_they_share(
     opened: Open, sums: str, second: str, charts: int, said: str, monkeypatch: pytest.MonkeyPatch
