@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from curation.evaluation.winning_rate import Pair
 from curation.results import ExperimentRecord
 from curation.wording import arm_label, in_order
-from curation.workspace import Workspace
+from curation.workspace import Workspace, content_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +97,39 @@ def answer_lengths(ws: Workspace, result: Mapping[str, Any]) -> tuple[float, flo
 @lru_cache(maxsize=16)
 def _median_answer(root: Path, dataset: str) -> float:
     return float(median(len(e.answer) for e in Workspace(root).iter_examples(dataset)))
+
+
+# ------------------------------------------------------------------------------------- the same runs in other results
+
+_DESIGN = ("config", "model", "selected", "queries", "tests", "left_out")
+
+
+def same_runs(ws: Workspace, experiment: str, other: str) -> frozenset[str]:
+    """Return the runs that two results of one experiment share, trained and judged alike; none of another experiment.
+
+    An experiment has a further result, with a key of its own, once an arm was added to it or trained to its end: what
+    was said of the runs that stay is true of both.
+    """
+    if experiment == other or any(ws.find("experiment", key) is None for key in (experiment, other)):
+        return frozenset()
+    (one, judged), (two, judged_too) = (_judged(ws.root, key) for key in (experiment, other))
+    return frozenset(run for run, _ in judged & judged_too) if one == two else frozenset()
+
+
+@lru_cache(maxsize=256)
+def _judged(root: Path, experiment: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    """Hash of an experiment's design, and each of its runs with the key of its judgement."""
+    path = Workspace(root).artefact("experiment", experiment) / "result.json"
+    result = json.loads(path.read_text("utf-8"))
+    judged = result["evaluations"].items()
+    runs = frozenset((f"{arm}/{seed}", key) for arm, seeds in judged for seed, key in seeds.items())
+    return content_key("design", **{name: result.get(name) for name in _DESIGN}), runs
+
+
+def other_logs(ws: Workspace, folder: str, experiment: str) -> dict[str, frozenset[str]]:
+    """Return the other results of an experiment of which there is a log in `folder`, each with the runs they share."""
+    keys = (path.stem for path in sorted((ws.root / folder).glob("*.jsonl")))
+    return {key: runs for key in keys if (runs := same_runs(ws, experiment, key))}
 
 
 # ---------------------------------------------------------------------------------------------------- side by side
@@ -178,8 +211,11 @@ def _of_kind(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 
 def question(example: Example) -> str:
-    """Return what a row asks: its user turns."""
-    return "\n".join(m.content for m in example.prompt if m.role == "user")
+    """Return what the model was asked: the one turn, or the whole conversation with each turn's role before it."""
+    if len(example.prompt) == 1:
+        return example.prompt[0].content
+    said = [(m.role.capitalize(), "\n".join(filter(None, (m.content, m.tool_calls)))) for m in example.prompt]
+    return "\n\n".join(f"{role}: {text}" for role, text in said)
 
 
 def _expected(example: Example) -> str:

@@ -1,7 +1,7 @@
 """`winnow`: everything the app does, from the command line.
 
 Each command prints its result's path last, or one JSON object with ``--json``; progress goes to standard error. It
-exits 0, or with the code of the error's kind in `curation.errors`; 130 when interrupted.
+exits 0, or with the code of the error's kind in `curation.errors`; 1 when declined, 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from curation.cli_judge import judge
+from curation.console import JsonOption, Lines, OutOption, WorkspaceOption, stderr
+from curation.console import finish as _finish
+from curation.console import open_workspace as _open
 from curation.errors import ConfigError, CurationError, WorkspaceError
 from curation.workspace import Workspace
 
@@ -34,54 +37,14 @@ jobs_app = typer.Typer(
     invoke_without_command=True,
 )
 app.add_typer(jobs_app, name="jobs")
-stderr = Console(stderr=True, soft_wrap=True)
+app.command()(judge)
 
-WorkspaceOption = Annotated[
-    Path | None, typer.Option("--workspace", help="Workspace folder; default WINNOW_HOME, else ~/.winnow.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 SelectionOption = Annotated[
     str, typer.Option(help="Name of a saved selection; else what the experiment tuned on, or the present one.")
 ]
 ExperimentOption = Annotated[
     str, typer.Option(help="Name or key of a finished experiment on it, for the card; else the newest.")
 ]
-OutOption = Annotated[Path | None, typer.Option("--out", help="Folder to export into.")]
-
-
-class Lines:
-    """Progress as lines on standard error: one a stage, and one every tenth of it."""
-
-    def __init__(self) -> None:
-        self._stage, self._total, self._done, self._unit, self._told = "", 0, 0, "", 0
-        self._began = time.monotonic()
-
-    def start(self, stage: str, total: int, unit: str = "examples") -> None:
-        """Begin a stage."""
-        self._stage, self._total, self._done, self._unit, self._told = stage, total, 0, unit, 0
-
-    def advance(self, n: int = 1, **metrics: float) -> None:
-        """Tell of every tenth."""
-        self._done += n
-        tenth = 10 * self._done // max(1, self._total)
-        if tenth > self._told or not self._total:
-            self._told = tenth
-            readings = "".join(f" · {name} {value:.4g}" for name, value in metrics.items())
-            of = f" of {self._total:,}" if self._total else ""
-            self.log(f"{self._stage}: {self._done:,}{of} {self._unit}{readings}")
-
-    def log(self, message: str) -> None:
-        """Tell a line, behind the seconds since the command began."""
-        stderr.print(f"{time.monotonic() - self._began:6.0f} s  {message}", highlight=False, markup=False)
-
-
-def _open(workspace: Path | None) -> Workspace:
-    return Workspace(workspace) if workspace else Workspace.default()
-
-
-def _finish(as_json: bool, result: dict[str, Any], path: Path | str) -> None:
-    """Print the result: an object for machines, the path or address for people and scripts."""
-    print(json.dumps(result, ensure_ascii=False) if as_json else path)
 
 
 @app.command()

@@ -11,14 +11,16 @@ import hashlib
 import importlib.util
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from curation import answers
 from curation.errors import EvaluationError
-from curation.evaluation.winning_rate import VERSION, JudgeConfig, Pair, Price, WinningRate, price, winning_rate
+from curation.evaluation.endpoint import JudgeConfig
+from curation.evaluation.winning_rate import VERSION, Pair, Price, WinningRate, price, winning_rate
 from curation.progress import Progress
+from curation.wording import counted
 from curation.workspace import Workspace, content_key
 
 _ASKED = ("endpoint", "model", "prompt", "max_tokens")  # what a verdict depends on
@@ -66,6 +68,21 @@ def plan(
     return Plan(chosen, len(found), alike, price(chosen, config, ws.root / "verdicts"))
 
 
+def what_leaves(planned: Plan, config: JudgeConfig, first: str, second: str) -> str:
+    """Say what judging will send where and what it will cost; `first` and `second` are the runs' names."""
+    price = planned.price
+    money = f" That is at most {price.cost:,.2f} in your currency." if price.cost else ""
+    kept = f" {counted(price.kept, 'verdict')} from before cost nothing." if price.kept else ""
+    key = "A key is set" if has_key(config) else "No key is set"
+    return (
+        f"{counted(price.calls, 'request')} to {config.endpoint}, with the prompts of "
+        f"{counted(len(planned.pairs), 'test row')} and the answers of {first} and {second}, each pair in both orders; "
+        f"{planned.n_alike:,} prompts answered alike stay here. About {price.input_tokens:,} tokens are asked and at "
+        f"most {price.output_tokens:,} answered.{money} A reply without a verdict is asked for once more, on top."
+        f"{kept} {key} in the environment variable {config.key_variable}."
+    )
+
+
 def judge(
     ws: Workspace,
     experiment: str,
@@ -99,10 +116,14 @@ def judge(
     asked = {name: getattr(config, name) for name in _ASKED}
     pairs = [dataclasses.astuple(pair) for pair in planned.pairs]
     about = {"experiment": experiment, "first": first, "second": second, **asked}
-    key = content_key("winning_rate", version=VERSION, pairs=pairs, **about)
-    if (folder := ws.find("winning_rate", key)) is not None:
+
+    def key_of(unreadable: Sequence[str]) -> str:
+        return content_key("winning_rate", version=VERSION, pairs=pairs, unreadable=unreadable, **about)
+
+    if (folder := ws.find("winning_rate", key := key_of(()))) is not None:
         return key, json.loads((folder / "winning_rate.json").read_text())
     made: WinningRate = winning_rate(planned.pairs, config, ws.root / "verdicts", progress)
+    key = key_of(made.unreadable)
     found = {
         **dataclasses.asdict(made),
         "rate": made.rate.to_dict(),
@@ -118,9 +139,17 @@ def judge(
 
 
 def judgements(ws: Workspace, experiment: str) -> list[dict[str, Any]]:
-    """Return what was judged of an experiment, newest first."""
-    return [
-        json.loads((ws.artefact("winning_rate", artefact.key) / "winning_rate.json").read_text())
-        for artefact in ws.artefacts("winning_rate")
-        if json.loads(artefact.config).get("experiment") == experiment
-    ]
+    """Return what was judged of an experiment's runs, in any of its results, newest first.
+
+    Of what was judged again, because a verdict could not be read, say, the newest alone is told.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for artefact in ws.artefacts("winning_rate"):
+        about = json.loads(artefact.config)
+        if about["experiment"] == experiment or {about["first"], about["second"]} <= answers.same_runs(
+            ws, experiment, about["experiment"]
+        ):
+            told = json.loads((ws.artefact("winning_rate", artefact.key) / "winning_rate.json").read_text())
+            of = [told["first"], told["second"], *(told["judge"].get(name) for name in _ASKED)]
+            found.setdefault(json.dumps([of, sorted([*told["values"], *told["unreadable"]])]), told)
+    return list(found.values())

@@ -74,7 +74,10 @@ def by_judge(told: Mapping[str, Any], cast: Sequence[votes.Vote], names: Mapping
         f"{100 * told['first_place']:.0f} % of the clear verdicts (50 % is fair)."
     )
     if told["unreadable"]:
-        counts += f" {counted(len(told['unreadable']), 'verdict')} could not be read, and counts nowhere."
+        counts += (
+            f" Not counted, for want of a verdict that can be read: {counted(len(told['unreadable']), 'pair')}; "
+            "judging again asks anew."
+        )
     judge, money = told["judge"], f", {told['cost']:.2g} in your currency" if told["cost"] else ""
     asked = (
         f"Judge: {judge['model']} at {judge['endpoint']} · {told['input_tokens'] + told['output_tokens']:,} "

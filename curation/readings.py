@@ -79,14 +79,15 @@ def preferred(told: Mapping[str, Any], first: str, second: str, who: str) -> Fin
     Parameters
     ----------
     told : mapping
-        ``mean``, ``low`` and ``high`` of the first one's winning rate, as `Interval.to_dict` has them.
+        ``mean``, ``low`` and ``high`` of the first one's winning rate, as `Interval.to_dict` has them; of one training
+        each, so the interval covers prompts only, and it is said so.
     first, second : str
         Names of the two.
     who : str
         Who preferred, as "people" or "the judge".
     """
     share = f"{100 * told['mean']:.0f} %"
-    span = f"95 % interval {100 * told['low']:.0f}–{100 * told['high']:.0f}; 50 % is even"
+    span = f"95 % interval {100 * told['low']:.0f}–{100 * told['high']:.0f} over prompts, not over seeds; 50 % is even"
     if told["low"] > 0.5:
         return Finding("better", f"{first} is preferred to {second} by {who}: it wins {share} ({span}).")
     if told["high"] < 0.5:

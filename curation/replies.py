@@ -3,20 +3,21 @@
 The model is loaded with its chat form as for judging, answers, and is let go of again: between two questions no memory
 is held. A turn that the model's chat form can't express is refused, never bent.
 
-What was said is kept in the workspace (``chats/<experiment>.jsonl``, one line a turn), each person's for themselves.
+What was said is kept in the workspace (``chats/<experiment>.jsonl``, one line a turn), each person's for themselves;
+once the experiment has a further result, what runs that both have replied is read there too.
 """
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from curation import logs
-from curation.answers import arm_of, seed_of
+from curation.answers import arm_of, other_logs, seed_of
 from curation.config import EvaluationConfig, ModelConfig
 from curation.data.rows import Example, Message
 from curation.design import ZERO_SHOT
@@ -35,8 +36,11 @@ class Turn:
 
 def conversation(ws: Workspace, experiment: str, author: str = "") -> list[Turn]:
     """Return a person's conversation with an experiment's models, oldest turn first, since they last began anew."""
+    entries = logs.read(_path(ws, experiment))
+    for key, runs in other_logs(ws, "chats", experiment).items():
+        entries += [kept for entry in logs.read(_path(ws, key)) if (kept := _of_runs(entry, runs))]
     turns: list[Turn] = []
-    for entry in logs.read(_path(ws, experiment)):
+    for entry in sorted(entries, key=lambda entry: float(entry["time"])):
         if entry["author"] != author:
             continue
         if entry["action"] == "anew":
@@ -44,6 +48,14 @@ def conversation(ws: Workspace, experiment: str, author: str = "") -> list[Turn]
         else:
             turns.append(Turn(entry["question"], entry["replies"]))
     return turns
+
+
+def _of_runs(entry: dict[str, Any], runs: Collection[str]) -> dict[str, Any] | None:
+    """Return a line of the log with the replies of `runs` alone; None for a turn to which none of them replied."""
+    if entry["action"] == "anew":
+        return entry
+    replies = {run: text for run, text in entry["replies"].items() if run in runs}
+    return {**entry, "replies": replies} if replies else None
 
 
 def keep(ws: Workspace, experiment: str, turn: Turn, author: str = "") -> None:

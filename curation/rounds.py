@@ -1,8 +1,8 @@
 """The next round: what a tuned arm still gets wrong on the dev split becomes further queries for the next selection.
 
 Only rows that were set aside are looked at, never rows that judge arms: a query taken from those would make the next
-round look better than it is. Wrong is a value below 1 of the main metric, where that is a share; of a loss, the quarter
-of the rows that have the highest.
+round look better than it is. Wrong is a value below 1 of the main metric of test rows, where that is a share; of a
+loss, the quarter of the rows that have the highest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from curation.config import ExperimentConfig
 from curation.data.rows import Example
 from curation.design import ZERO_SHOT, Inputs
 from curation.errors import DataError, EvaluationError
-from curation.evaluation import on_rows
+from curation.evaluation import METRICS
 from curation.experiments import experiment, judge, measurable, trainings, tune
 from curation.findings import main_metric
 from curation.held_out import hold_out
@@ -29,6 +29,7 @@ from curation.results import ExperimentRecord
 from curation.wording import is_loss
 from curation.workspace import Workspace, content_key
 
+VERSION = 2  # of what a proposal holds
 WRONG = "dev split, answered wrong"  # the source of a query that was proposed
 _ROUND = ", round "  # in the name of a query set, before its number
 
@@ -62,9 +63,9 @@ def failures(
     progress: Progress | None = None,
     orders: Orders | None = None,
 ) -> list[Failure]:
-    """Return what of the dev split an arm's first seed gets wrong, in the test set's order.
+    """Return what of the dev split an arm's first seed gets wrong by `dev_metric`, in the test set's order.
 
-    `orders` are those that the experiment obeyed.
+    `orders` are those that the experiment obeyed. A seed with which training diverged is passed over.
 
     Raises
     ------
@@ -77,16 +78,16 @@ def failures(
         raise EvaluationError(
             "further queries come from the dev split and there is none; set dev_share, to 0.3 say, and start again"
         )
-    first = dataclasses.replace(config, seeds=config.seeds[:1])
-    told = trainings(ws, inputs, first)
-    tuned = {name: (seed, ids, training) for name, seed, ids, training in told if name != ZERO_SHOT}
+    _, result = experiment(ws, inputs, config, progress, orders)
+    tuned = {name: seeds for name, seeds in result["evaluations"].items() if name != ZERO_SHOT}
     if arm not in tuned:
         raise EvaluationError(f"the experiment has no tuned arm {arm!r}, expected one of: {', '.join(tuned) or 'none'}")
+    told = trainings(ws, inputs, config)
+    seed, ids, training = next((s, rows, how) for name, s, rows, how in told if name == arm and str(s) in tuned[arm])
     dev = set(inputs.dev)
     only = dataclasses.replace(inputs, left_out=tuple(i for i in ws.ids(inputs.tests) if i not in dev))
-    metric = main_metric({"metrics": on_rows(measurable(config.evaluation, inputs.tests)) or ("test_loss",)})
+    metric = dev_metric(measurable(config.evaluation, inputs.tests))
     asked = dataclasses.replace(config.evaluation, metrics=(metric,))
-    seed, ids, training = tuned[arm]
     title = training_name(arm, seed)
     made = tune(ws, inputs, ids, training, seed, title=title, progress=progress, orders=orders)
     _, judged = judge(ws, only, made, asked, title=f"{arm}, dev split", progress=progress)
@@ -97,6 +98,11 @@ def failures(
     answers = dict(zip(judged.answer_ids, judged.answers, strict=True)) if not is_loss(metric) else {}
     rows = ws.rows(inputs.tests, [i for i in inputs.dev if i in wrong])
     return [Failure(row, answers.get(row.id, ""), values[row.id]) for row in rows]
+
+
+def dev_metric(metrics: Sequence[str]) -> str:
+    """Return the metric that says which rows of the dev split are wrong: the main one of those that judge test rows."""
+    return main_metric({"metrics": [m for m in metrics if METRICS.load(m).role == "tests"] or ["test_loss"]})
 
 
 def to_jsonl(queries: Sequence[Example], proposed: Sequence[Failure]) -> str:
@@ -132,7 +138,7 @@ def propose(
     def make(part: Path) -> None:
         told = {
             "arm": arm,
-            "metric": main_metric(result),
+            "metric": dev_metric(result["metrics"]),
             "n_dev": result["n_dev"],
             "queries": result["queries"],
             "tests": result["tests"],
@@ -146,18 +152,21 @@ def propose(
 
 def proposal(ws: Workspace, experiment_key: str, arm: str) -> Proposal | None:
     """Return what an arm of an experiment got wrong on the dev split; None if it was not looked for yet."""
-    key = _proposal_key(experiment_key, arm)
-    folder = ws.find("proposal", key)
-    if folder is None:
+    for version in (VERSION, 1):
+        key = _proposal_key(experiment_key, arm, version)
+        folder = ws.find("proposal", key)
+        told = json.loads((folder / "proposal.json").read_text()) if folder else None
+        if told and METRICS.load(told["metric"]).role == "tests":  # else version 1 looked at the wrong rows or values
+            break
+    else:
         return None
-    told = json.loads((folder / "proposal.json").read_text())
     rows = ws.rows(told["tests"], [row for row, _, _ in told["failures"]])
     found = [Failure(row, answer, value) for row, (_, answer, value) in zip(rows, told["failures"], strict=True)]
     return Proposal(key, arm, told["metric"], told["n_dev"], told["queries"], tuple(found))
 
 
-def _proposal_key(experiment_key: str, arm: str) -> str:
-    return content_key("proposal", version=1, experiment=experiment_key, arm=arm)
+def _proposal_key(experiment_key: str, arm: str, version: int = VERSION) -> str:
+    return content_key("proposal", version=version, experiment=experiment_key, arm=arm)
 
 
 def begin(ws: Workspace, project_id: str, proposed: Proposal, ids: Collection[str]) -> str:
@@ -220,6 +229,17 @@ def rounds(ws: Workspace, project_id: str) -> list[Round]:
         first = first or judged
         told.append(Round(number, queries, ws.count(queries), n_added, record, judged is not None and judged == first))
     return told
+
+
+def shared_metric(told: Sequence[Round]) -> str | None:
+    """Return the main one of the metrics that judged every comparable round alike; None where they share none.
+
+    The loss on the queries is none of them: each round has other queries.
+    """
+    judged = [r.record.result["metrics"] for r in told if r.comparable and r.record and r.record.result]
+    alike = [m for m in judged[0] if METRICS.load(m).role != "queries"] if judged else []
+    shared = [m for m in alike if all(m in metrics for metrics in judged)]
+    return main_metric({"metrics": shared}) if shared else None
 
 
 def _judged_by(result: dict[str, Any]) -> tuple[Any, Any]:

@@ -164,7 +164,7 @@ def _settle_merge(ws: Workspace, _: str, config: dict[str, Any]) -> dict[str, An
 
 
 def _settle_judge(ws: Workspace, _: str, config: dict[str, Any]) -> dict[str, Any]:
-    from curation.evaluation.winning_rate import JudgeConfig
+    from curation.evaluation.endpoint import JudgeConfig
 
     ws.artefact("experiment", config["experiment"])
     asked = {name: config[name] for name in ("experiment", "first", "second")}
@@ -298,7 +298,7 @@ def _merge(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[st
 
 def _judge(ws: Workspace, config: dict[str, Any], progress: Progress) -> dict[str, Any]:
     from curation import judging
-    from curation.evaluation.winning_rate import JudgeConfig
+    from curation.evaluation.endpoint import JudgeConfig
 
     asked = (config["experiment"], config["first"], config["second"], JudgeConfig.from_dict(config["judge"]))
     key, _ = judging.judge(ws, *asked, config["limit"], progress)

@@ -1,9 +1,10 @@
 """Blind votes: a person sees two answers to one prompt, not whose they are, and says which is better.
 
-The log of an experiment is append-only JSON lines in the workspace (``votes/<experiment>.jsonl``): undo is a line too,
-so nothing is lost, and a restart or another tab goes on where it stood. Which prompt comes next and which answer stands
-left is drawn from the two runs, the voter and the row, never from the clock: the order is the same after a reload, and
-another voter has another one.
+The log of a result is append-only JSON lines in the workspace (``votes/<experiment>.jsonl``): undo is a line too, so
+nothing is lost, and a restart or another tab goes on where it stood. Once the experiment has a further result, votes on
+the runs that both have are read there too. Which prompt comes next and which answer stands left is drawn from the two
+runs, the voter and the row, never from the clock: the order is the same after a reload, and another voter has another
+one.
 
 The winning rate is (wins + ties / 2) / prompts, over prompts on which the two answers differ, as a judge's is; where
 several people voted on a prompt it counts once, with their mean.
@@ -19,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from curation import logs
+from curation import answers, logs
 from curation.errors import EvaluationError
 from curation.evaluation.statistics import Interval, interval
 from curation.evaluation.winning_rate import Pair
@@ -32,7 +33,8 @@ CHOICES = ("left", "right", "tie")
 class Vote:
     """One line of the log: who preferred which run's answer to a row, when; `better` is "" for a tie.
 
-    `left` and `right` are the runs as they stood; an undo takes back its author's last vote that stands.
+    `left` and `right` are the runs as they stood; an undo takes back its author's last vote on that row and those runs
+    (of earlier versions, which do not name them: the last of all).
     """
 
     row: str
@@ -76,7 +78,13 @@ class Preference:
 
 
 def log(ws: Workspace, experiment: str) -> list[Vote]:
-    """Return an experiment's whole log, oldest first."""
+    """Return an experiment's whole log, oldest first; before it what stands in the logs of its other results."""
+    others = answers.other_logs(ws, "votes", experiment).items()
+    told = [v for key, runs in others for v in standing(_entries(ws, key)) if {v.left, v.right} <= runs]
+    return [*sorted(told, key=lambda v: v.time), *_entries(ws, experiment)]
+
+
+def _entries(ws: Workspace, experiment: str) -> list[Vote]:
     return [Vote(**entry) for entry in logs.read(_path(ws, experiment))]
 
 
@@ -86,9 +94,15 @@ def standing(entries: Iterable[Vote]) -> list[Vote]:
     for entry in entries:
         if entry.action == "vote":
             votes.append(entry)
-        elif (last := max((i for i, v in enumerate(votes) if v.author == entry.author), default=-1)) >= 0:
+        elif (last := max((i for i, v in enumerate(votes) if _taken_back(v, entry)), default=-1)) >= 0:
             del votes[last]
     return votes
+
+
+def _taken_back(cast: Vote, undo: Vote) -> bool:
+    """Whether an undo can mean that vote; the last one that it can mean is taken back."""
+    of, meant = ((v.row, v.left, v.right) for v in (cast, undo))
+    return cast.author == undo.author and (of == meant or not undo.row)
 
 
 def of_runs(votes: Iterable[Vote], first: str, second: str) -> list[Vote]:
@@ -138,10 +152,12 @@ def vote(ws: Workspace, experiment: str, asked: Ballot, choice: str, author: str
     return _append(ws, experiment, Vote(asked.row, *asked.runs, better, author))
 
 
-def undo(ws: Workspace, experiment: str, author: str = "") -> None:
-    """Take back a person's last vote that stands; without one nothing changes."""
-    if any(v.author == author for v in standing(log(ws, experiment))):
-        _append(ws, experiment, Vote("", "", "", author=author, action="undo"))
+def undo(ws: Workspace, experiment: str, taken: Vote) -> None:
+    """Take back a vote, in the log that holds it; one that does not stand changes nothing."""
+    for key in (experiment, *answers.other_logs(ws, "votes", experiment)):
+        if taken in standing(_entries(ws, key)):
+            _append(ws, key, dataclasses.replace(taken, better="", action="undo"))
+            return
 
 
 def _append(ws: Workspace, experiment: str, entry: Vote) -> Vote:

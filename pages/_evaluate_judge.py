@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from curation import answers, jobs, judging, preferences, results, tasks, votes
-from curation.evaluation.winning_rate import PROMPT, JudgeConfig
+from curation.evaluation.endpoint import PROMPT, JudgeConfig
 from pages import _evaluate_result, _evaluate_votes, _form, _jobs
 from pages import _shell as ui
 
@@ -58,21 +58,12 @@ def _form_and_start(
     config = JudgeConfig.from_dict(values)
     with st.spinner("Reading both arms' answers and pricing …"):
         plan = judging.plan(ws, record.result or {}, first, second, config, int(limit))
-    price, n = plan.price, len(plan.pairs)
+    n = len(plan.pairs)
     if not n:
         st.info(f"The two answer all of {plan.n_alike:,} prompts alike: there is nothing to judge.")
         return
-    money = f" That is at most {price.cost:,.2f} in your currency." if price.cost else ""
-    kept = f" {price.kept:,} verdicts are kept from before and cost nothing." if price.kept else ""
-    key = "A key is set" if judging.has_key(config) else "No key is set"
-    st.info(
-        f"**What leaves this machine:** {ui.counted(price.calls, 'request')} to {ui.plain(config.endpoint)}, with the "
-        f"prompts of {ui.counted(n, 'test row')} and the answers of {ui.plain(names[first])} and "
-        f"{ui.plain(names[second])}, each pair in both orders; {plan.n_alike:,} prompts answered alike stay here. "
-        f"About {price.input_tokens:,} tokens are asked and at most {price.output_tokens:,} answered.{money}{kept} "
-        f"{key} in the environment variable {ui.plain(config.key_variable)}.",
-        icon=":material/outbound:",
-    )
+    told = ui.plain(judging.what_leaves(plan, config, names[first], names[second]))
+    st.info(f"**What leaves this machine:** {told}", icon=":material/outbound:")
     if st.button(f"Send and judge {ui.counted(n, 'pair')}", type="primary", icon=":material/gavel:"):
         asked = {"experiment": record.key, "first": first, "second": second, "judge": config.to_dict()}
         title = f"{names[first]} against {names[second]}, judged"

@@ -60,7 +60,7 @@ def draw(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
     st.caption(
         f"{len(mine):,} of {len(pairs):,} prompts voted on. {alike:,} more are answered alike by both and not asked."
     )
-    _last(ws, record.key, mine, names, author)
+    _last(ws, record.key, mine, names)
     asked = votes.ballot(pairs, first, second, standing, author)
     if asked is None:
         ui.empty("You have voted on every prompt that the two answer differently.")
@@ -97,12 +97,12 @@ def _vote(ws: ui.Workspace, experiment: str, asked: votes.Ballot, choice: str, a
         votes.vote(ws, experiment, asked, choice, author)
 
 
-def _undo(ws: ui.Workspace, experiment: str, author: str) -> None:
+def _undo(ws: ui.Workspace, experiment: str, taken: votes.Vote) -> None:
     with ui.acting():
-        votes.undo(ws, experiment, author)
+        votes.undo(ws, experiment, taken)
 
 
-def _last(ws: ui.Workspace, experiment: str, mine: list[votes.Vote], names: dict[str, str], author: str) -> None:
+def _last(ws: ui.Workspace, experiment: str, mine: list[votes.Vote], names: dict[str, str]) -> None:
     """Reveal whose answers the last vote was about, and let it be taken back."""
     ui.outcome()
     if not mine:
@@ -117,6 +117,4 @@ def _last(ws: ui.Workspace, experiment: str, mine: list[votes.Vote], names: dict
             f"{choice}.",
             width="content",
         )
-        st.button(
-            "Take it back", icon=":material/undo:", type="tertiary", on_click=_undo, args=(ws, experiment, author)
-        )
+        st.button("Take it back", icon=":material/undo:", type="tertiary", on_click=_undo, args=(ws, experiment, last))

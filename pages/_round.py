@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from curation import figures_results, findings, rounds, tasks, wording, workbench
+from curation import answers, figures_results, findings, rounds, tasks, wording, workbench
 from pages import _jobs
 from pages import _shell as ui
 
@@ -114,7 +114,7 @@ def _failure(failure: rounds.Failure, found: rounds.Proposal, left: set[str]) ->
                 on_change=left.symmetric_difference_update,
                 args=({row.id},),
             )
-            st.text("\n".join(m.content for m in row.prompt if m.role != "system"))
+            st.text(answers.question(row))
         with expected:
             st.caption("Expected")
             st.text(row.answer)
@@ -143,8 +143,12 @@ def _so_far(ws: Workspace, pid: str) -> None:
     with st.container(border=True, key="rounds"):
         st.markdown("**Rounds so far**")
         st.dataframe([_line(r) for r in told], hide_index=True, key="rounds-table")
-        if len(judged) > 1 and judged[0].record and judged[0].record.result:
-            metric = findings.main_metric(judged[0].record.result)
+        metric = rounds.shared_metric(told)
+        if len(judged) > 1 and metric is None:
+            st.caption(
+                "These rounds share no metric but the loss on their own queries, if any, so no chart compares them."
+            )
+        elif len(judged) > 1 and metric is not None:
             figure = figures_results.rounds(told, metric, theme=st.context.theme.type or "light")
             st.plotly_chart(figure, theme=None, config={"displayModeBar": False}, key="rounds-chart")
             st.caption("Mean and 95 % interval of each round's newest experiment, on the same test rows.")

@@ -11,6 +11,7 @@ import pytest
 from curation import answers, pipeline, results
 from curation.answers import Piece
 from curation.config import DatasetConfig, ExperimentConfig
+from curation.data.rows import Example, Message
 from curation.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -50,6 +51,55 @@ def record(workspace: Workspace, tmp_path: Path) -> results.ExperimentRecord:
     keys["zero_shot"] = {"0": store(workspace, "a", ids, [""] * 5, list(right[0]))}
     result: dict[str, Any] = {"evaluations": keys, "tests": tests, "n_test": 5}
     return results.ExperimentRecord(None, ExperimentConfig(), result)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def completed(workspace: Workspace) -> tuple[str, str, str]:
+    """One experiment before and after an arm was trained to its end and one was added, and another experiment."""
+    judged = {"selected": {"0": "s"}, "random": {"0": "r"}, "full": {"0": "stopped"}}
+    whole = judged | {"full": {"0": "whole"}, "zero_shot": {"0": "z"}}
+    stored = {"b" * 32: (judged, {}), "a" * 32: (whole, {}), "c" * 32: (whole, {"seeds": [1]})}
+    for key, (evaluations, config) in stored.items():
+        with workspace.build("experiment", key, {}) as part:
+            (part / "result.json").write_text(json.dumps({"evaluations": evaluations, "config": config}))
+    return "b" * 32, "a" * 32, "c" * 32
+
+
+def test_results_of_one_experiment_share_the_runs_that_stayed(
+    workspace: Workspace, completed: tuple[str, str, str]
+) -> None:
+    before, after, other = completed
+    assert answers.same_runs(workspace, after, before) == {"selected/0", "random/0"}
+    assert answers.same_runs(workspace, before, after) == {"selected/0", "random/0"}
+    assert answers.same_runs(workspace, after, other) == answers.same_runs(workspace, after, "d" * 32) == frozenset()
+    (workspace.root / "votes").mkdir()
+    for key in (before, after, other, "e"):
+        (workspace.root / "votes" / f"{key}.jsonl").touch()
+    assert answers.other_logs(workspace, "votes", after) == {before: {"selected/0", "random/0"}}
+    assert answers.other_logs(workspace, "chats", after) == {}
+
+
+@pytest.mark.parametrize(
+    ("turns", "asked"),
+    [
+        ([("user", "Two plus two?")], "Two plus two?"),
+        ([("system", "Be brief."), ("user", "Two plus two?")], "System: Be brief.\n\nUser: Two plus two?"),
+        (
+            [("user", "Two plus two?"), ("assistant", "Four."), ("user", "And one?")],
+            "User: Two plus two?\n\nAssistant: Four.\n\nUser: And one?",
+        ),
+        ([], ""),
+    ],
+)
+def test_a_question_is_all_that_the_model_was_asked_with(turns: list[tuple[str, str]], asked: str) -> None:
+    messages = tuple(Message(role, text) for role, text in [*turns, ("assistant", "Five.")])
+    assert answers.question(Example("r", messages)) == asked
+
+
+def test_a_question_shows_calls_of_tools() -> None:
+    turns = (Message("user", "Sum?"), Message("assistant", "", '[{"add": 1}]'), Message("tool", "3"))
+    asked = answers.question(Example("r", (*turns, Message("assistant", "It is 3."))))
+    assert asked == 'User: Sum?\n\nAssistant: [{"add": 1}]\n\nTool: 3'
 
 
 def test_runs_stand_in_the_order_of_arms_and_are_named_by_seed_where_there_are_several(

@@ -10,7 +10,7 @@ import pytest
 
 from curation import jobs, judging, tasks
 from curation.errors import EvaluationError
-from curation.evaluation.winning_rate import JudgeConfig
+from curation.evaluation.endpoint import JudgeConfig
 from tests.evaluation.test_winning_rate import Server, says
 from tests.test_answers import record as record  # the fixture
 
@@ -72,6 +72,36 @@ def test_the_result_is_kept_with_its_prompt_and_nothing_is_asked_twice(
     assert judging.judgements(workspace, stored) == [told] and judging.judgements(workspace, "0" * 32) == []
     turned, _ = judging.judge(workspace, stored, OTHER, ONE, config(server))
     assert turned != key and len(server.prompts) == 6  # the same six calls, from the other end
+
+
+def test_a_pair_without_a_verdict_is_asked_again_and_the_newest_result_is_told(
+    workspace: Workspace, stored: str, server: Server
+) -> None:
+    answer = server.script
+    server.script = lambda prompt: says("") if prompt.startswith("p1 first=a1") else answer(prompt)
+    key, told = judging.judge(workspace, stored, ONE, OTHER, config(server))
+    assert len(told["unreadable"]) == 1 and told["rate"]["n_examples"] == 2
+    assert judging.judge(workspace, stored, ONE, OTHER, config(server))[0] == key
+    server.script = answer
+    whole, told = judging.judge(workspace, stored, ONE, OTHER, config(server))
+    assert whole != key and told["unreadable"] == [] and told["rate"]["n_examples"] == 3
+    assert judging.judgements(workspace, stored) == [told]
+    before = len(server.prompts)
+    assert judging.judge(workspace, stored, ONE, OTHER, config(server)) == (whole, told)
+    assert len(server.prompts) == before
+
+
+def test_a_judgement_outlives_the_completion_of_an_experiment(
+    workspace: Workspace, record: ExperimentRecord, stored: str, server: Server
+) -> None:
+    assert record.result is not None
+    _, told = judging.judge(workspace, stored, ONE, OTHER, config(server))
+    added = record.result | {"evaluations": record.result["evaluations"] | {"full": {"0": "c" * 32}}}
+    with workspace.build("experiment", "e" * 32, {}) as part:
+        (part / "result.json").write_text(json.dumps(added))
+    assert judging.judgements(workspace, "e" * 32) == [told]
+    _, again = judging.judge(workspace, "e" * 32, ONE, OTHER, config(server))
+    assert len(server.prompts) == 6 and judging.judgements(workspace, "e" * 32) == [again]
 
 
 def test_the_key_is_told_to_nobody(

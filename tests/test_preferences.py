@@ -36,7 +36,7 @@ JUDGED: dict[str, Any] = {
 
 
 def keep(ws: Workspace, told: dict[str, Any]) -> None:
-    with ws.build("winning_rate", "e" * 32, {"experiment": KEY}) as part:
+    with ws.build("winning_rate", "e" * 32, {"experiment": KEY, "first": ONE, "second": OTHER}) as part:
         (part / "winning_rate.json").write_text(json.dumps(told))
 
 
@@ -60,7 +60,8 @@ def test_people_and_judge_are_told_side_by_side_with_their_agreement(
     assert judge.finding.sentence.startswith("Selected, seed 4 is preferred to Random by the judge: it wins 75 %")
     assert judge.details == (
         "2 won, 0 lost, 2 tied. Both orders agree on 50 % of the pairs; where they do not it is a tie. The answer read "
-        "first got 60 % of the clear verdicts (50 % is fair). 1 verdict could not be read, and counts nowhere.",
+        "first got 60 % of the clear verdicts (50 % is fair). Not counted, for want of a "
+        "verdict that can be read: 1 pair; judging again asks anew.",
         "People and the judge say the same on 1 of the 2 prompts that both looked at.",
         "Judge: m at http://localhost:1/v1 · 1,500 tokens, 0.013 in your currency",
     )

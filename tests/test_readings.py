@@ -75,18 +75,26 @@ def test_a_check_is_told_in_words(ends: tuple[float, float, float], verdict: str
     [
         (
             (0.7, 0.6, 0.8),
-            ("better", "Ours is preferred to Theirs by people: it wins 70 % (95 % interval 60–80; 50 % is even)."),
+            (
+                "better",
+                "Ours is preferred to Theirs by people: it wins 70 % (95 % interval 60–80 over prompts, not over "
+                "seeds; 50 % is even).",
+            ),
         ),
         (
             (0.2, 0.1, 0.3),
-            ("worse", "Theirs is preferred to Ours by people: Ours wins 20 % (95 % interval 10–30; 50 % is even)."),
+            (
+                "worse",
+                "Theirs is preferred to Ours by people: Ours wins 20 % (95 % interval 10–30 over prompts, not "
+                "over seeds; 50 % is even).",
+            ),
         ),
         (
             (0.55, 0.4, 0.7),
             (
                 "same",
-                "Ours and Theirs are not distinguishable to people: Ours wins 55 % (95 % interval 40–70; 50 % is "
-                "even).",
+                "Ours and Theirs are not distinguishable to people: Ours wins 55 % (95 % interval 40–70 over prompts, "
+                "not over seeds; 50 % is even).",
             ),
         ),
     ],

@@ -13,6 +13,7 @@ from curation.data.rows import Example, Message
 from curation.errors import EvaluationError
 from curation.replies import Turn
 from curation.workspace import Workspace
+from tests.test_answers import completed as completed  # the fixture
 
 TURNS = [("user", "What is the opposite of hot?")]
 
@@ -84,3 +85,17 @@ def test_a_conversation_is_kept_each_persons_for_themselves(workspace: Workspace
     assert replies.conversation(workspace, "e", "Ada") == [next_one]
     assert [turn.question for turn in replies.conversation(workspace, "e", "Bo")] == ["Big?"]
     assert replies.conversation(workspace, "other", "Ada") == []
+
+
+def test_a_conversation_outlives_the_completion_of_an_experiment(
+    workspace: Workspace, completed: tuple[str, str, str]
+) -> None:
+    before, after, other = completed
+    replies.keep(workspace, before, Turn("Hot?", {"selected/0": "cold", "full/0": "half trained"}), "Ada")
+    replies.keep(workspace, before, Turn("Big?", {"full/0": "half trained"}), "Ada")
+    replies.keep(workspace, other, Turn("Elsewhere?", {"selected/0": "x"}), "Ada")
+    replies.keep(workspace, after, Turn("Up?", {"full/0": "down"}), "Ada")
+    told = replies.conversation(workspace, after, "Ada")
+    assert told == [Turn("Hot?", {"selected/0": "cold"}), Turn("Up?", {"full/0": "down"})]
+    replies.begin_anew(workspace, after, "Ada")
+    assert replies.conversation(workspace, after, "Ada") == []

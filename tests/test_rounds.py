@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from curation import figures_results, pipeline, rounds, tasks
-from curation.config import DatasetConfig, EvaluationConfig, RunConfig
+from curation.config import DatasetConfig, EvaluationConfig, ExperimentConfig, RunConfig
 from curation.errors import ConfigError, DataError, EvaluationError, JobError
 from curation.held_out import dev_split
+from curation.results import ExperimentRecord
 from curation.tables import Job
-from curation.workspace import Workspace
+from curation.workspace import Workspace, content_key
 from tests.scripted import Script, design, make_run
 
 
@@ -119,6 +120,72 @@ def test_rounds_are_linked_and_their_results_stand_side_by_side(
         assert [round(x) for x in trace.x] == [1, 2]
     assert drawn.layout.xaxis.ticktext[:2] == ("Round 1<br>1 query", "Round 2<br>3 queries")
     assert rounds.rounds(workspace, workspace.create_project("Other").id) == []
+
+
+@pytest.mark.parametrize(
+    ("metrics", "looked_by"),
+    [
+        (("query_loss",), "test_loss"),
+        (("query_loss", "test_loss", "harness"), "test_loss"),
+        (("harness", "query_loss", "rouge_l", "test_loss"), "rouge_l"),
+        (("query_loss", "exact_match"), "exact_match"),
+    ],
+)
+def test_the_dev_split_is_judged_by_a_metric_of_test_rows(metrics: tuple[str, ...], looked_by: str) -> None:
+    assert rounds.dev_metric(metrics) == looked_by
+
+
+def test_an_experiment_judged_on_queries_alone_still_finds_what_is_wrong(
+    workspace: Workspace, run: RunConfig, script: Script
+) -> None:
+    script.word = "answer 1"
+    pid = workspace.create_project("Sums").id
+    _, found = judged(workspace, pid, design(run, evaluation=EvaluationConfig(metrics=("query_loss",))))
+    assert found.metric == "test_loss" and len(found.failures) == (found.n_dev + 3) // 4
+    assert all(f.value > 1 and not f.answer for f in found.failures)
+
+
+def test_a_seed_that_diverged_is_passed_over(workspace: Workspace, run: RunConfig, script: Script) -> None:
+    script.word = "answer 1"
+    script.diverging = {(0, 8)}
+    pid = workspace.create_project("Sums").id
+    _, found = judged(workspace, pid, design(run, arms=("selected",), seeds=(0, 1)))
+    assert found.failures and [seed for seed, _ in script.tuned] == [0, 1]  # that of seed 0 is not tried again
+
+
+def test_what_an_earlier_version_found_by_another_metric_is_looked_for_anew(
+    workspace: Workspace, run: RunConfig, script: Script
+) -> None:
+    script.word = "answer 1"
+    experiment, found = judged(workspace, workspace.create_project("Sums").id, run)
+    told = json.loads((workspace.artefact("proposal", found.key) / "proposal.json").read_text())
+    for arm, metric in (("old", "exact_match"), ("wrong", "query_loss"), ("worse", "harness")):
+        key = content_key("proposal", version=1, experiment=experiment, arm=arm)
+        with workspace.build("proposal", key, {}) as part:
+            (part / "proposal.json").write_text(json.dumps(told | {"metric": metric}))
+    old = rounds.proposal(workspace, experiment, "old")
+    assert old is not None and old.failures == found.failures
+    assert rounds.proposal(workspace, experiment, "wrong") is rounds.proposal(workspace, experiment, "worse") is None
+
+
+def told_round(number: int, *metrics: str, comparable: bool = True) -> rounds.Round:
+    value = {"mean": 0.5, "low": 0.4, "high": 0.6}
+    arms = {arm: {"metrics": dict.fromkeys(metrics, value)} for arm in ("random", "selected")}
+    record = ExperimentRecord(None, ExperimentConfig(), {"arms": arms, "metrics": list(metrics)})  # type: ignore[arg-type]
+    return rounds.Round(number, "q", 4, 0, record, comparable)
+
+
+def test_rounds_are_compared_by_a_metric_that_all_of_them_have() -> None:
+    told = [
+        told_round(1, "exact_match", "query_loss", "test_loss"),
+        told_round(2, "query_loss", "test_loss", "rouge_l"),
+    ]
+    assert rounds.shared_metric(told) == "test_loss"
+    drawn = figures_results.rounds(told, "test_loss")
+    assert [len(trace.x) for trace in drawn.data] == [2, 2]
+    assert rounds.shared_metric([*told, told_round(3, "exact_match", comparable=False)]) == "test_loss"
+    assert rounds.shared_metric([*told, told_round(3, "exact_match", "query_loss")]) is None
+    assert rounds.shared_metric([]) is None
 
 
 def test_a_round_that_other_rows_judged_is_not_comparable(workspace: Workspace, run: RunConfig, script: Script) -> None:

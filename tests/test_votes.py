@@ -10,11 +10,12 @@ from curation import votes
 from curation.errors import EvaluationError
 from curation.evaluation.winning_rate import Pair
 from curation.votes import Ballot, Vote
+from tests.test_answers import completed as completed  # the fixture
 
 if TYPE_CHECKING:
     from curation.workspace import Workspace
 
-ONE, OTHER = "selected/0", "random/0"
+ONE, OTHER, STOPPED = "selected/0", "random/0", "full/0"
 PAIRS = [Pair(f"row{i}", f"question {i}", f"of one {i}", f"of other {i}") for i in range(40)]
 
 
@@ -61,15 +62,24 @@ def test_the_log_survives_and_undo_only_appends(workspace: Workspace) -> None:
 
     first = cast(workspace, "oox", "Ada")
     cast(workspace, "x", "Bo")
-    votes.undo(workspace, "e", "Ada")
+    votes.undo(workspace, "e", votes.standing(votes.log(workspace, "e"))[2])
     log = votes.log(Reopened(workspace.root), "e")
     assert [v.action for v in log] == ["vote"] * 4 + ["undo"] and all(v.time > 1e9 for v in log)
     left = votes.standing(log)
     assert [(v.author, v.better) for v in left] == [("Ada", ONE), ("Ada", ONE), ("Bo", OTHER)]
     again = votes.ballot(PAIRS, ONE, OTHER, left, "Ada")
     assert again == first[2]  # what was taken back is asked again, sides and all
-    votes.undo(workspace, "e", "nobody")
+    votes.undo(workspace, "e", log[2])  # does not stand
     assert len(votes.log(workspace, "e")) == 5
+
+
+def test_an_undo_takes_back_the_vote_that_it_names() -> None:
+    full = Vote("a", ONE, "full/0", ONE, "Ada")
+    cast = [Vote("a", ONE, OTHER, ONE, "Ada"), full, Vote("a", ONE, OTHER, "", "Bo")]
+    undo = Vote("a", ONE, OTHER, author="Ada", action="undo")
+    assert votes.standing([*cast, undo]) == cast[1:]
+    assert votes.standing([*cast, undo, undo]) == cast[1:]
+    assert votes.standing([*cast, Vote("", "", "", author="Ada", action="undo")]) == [cast[0], cast[2]]  # as it was
 
 
 def test_a_half_written_line_costs_itself_alone(workspace: Workspace) -> None:
@@ -92,6 +102,19 @@ def test_the_rate_counts_ties_half_and_a_prompt_once(workspace: Workspace) -> No
     two = [Vote("a", ONE, OTHER, ONE, "Ada"), Vote("a", OTHER, ONE, OTHER, "Bo"), Vote("b", ONE, OTHER, ONE, "Ada")]
     told = votes.preference([*two, Vote("c", ONE, "full/0", "full/0")], ONE, OTHER)
     assert told is not None and told.rate.mean == 0.75 and told.rate.n_examples == 2 and told.voters == 2
+
+
+def test_votes_outlive_the_completion_of_an_experiment(workspace: Workspace, completed: tuple[str, str, str]) -> None:
+    before, after, other = completed
+    ballot = Ballot("row", "q", ("x", "y"), (ONE, OTHER))
+    kept = votes.vote(workspace, before, ballot, "left", "Ada")
+    votes.vote(workspace, before, Ballot("row", "q", ("x", "y"), (ONE, STOPPED)), "left", "Ada")
+    votes.vote(workspace, other, ballot, "right", "Ada")
+    later = votes.vote(workspace, after, Ballot("row2", "q", ("x", "y"), (ONE, OTHER)), "right", "Ada")
+    assert votes.log(workspace, after) == [kept, later]  # the run that was trained on answers otherwise now
+    votes.undo(workspace, after, kept)
+    assert votes.log(workspace, after) == [later]
+    assert kept not in votes.standing(votes.log(workspace, before))
 
 
 def test_a_choice_that_is_none_is_refused(workspace: Workspace) -> None:

@@ -5,15 +5,16 @@ judges favour a place; where the two verdicts disagree it is a tie. The winning 
 call is kept as a JSON file by the hash of all that was asked, so that nothing is asked, or paid, twice, and a run that
 was cut off goes on where it stopped.
 
-The key comes from the environment and is never stored, logged or told. Left out: the judge's own seed of randomness
-(temperature 0 is asked for), and any defence against answers that speak to the judge.
+A reply without a verdict is asked for again, and never kept as one: the next run asks anew.
+
+Left out: the judge's own seed of randomness (temperature 0 is asked for), and any defence against answers that speak to
+the judge.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 from collections.abc import Sequence
@@ -22,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.config import Options, option
-from curation.errors import ConfigError, EvaluationError
+from curation.errors import EvaluationError
+from curation.evaluation.endpoint import JudgeConfig, about_tokens, connect, reply
 from curation.evaluation.statistics import Interval, interval
 from curation.progress import Progress, Silent
 
@@ -31,45 +32,8 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 VERSION = 1  # of what is asked: part of each call's key
-FIELDS = ("question", "first", "second")
-PROMPT = """You compare two answers to one request. Judge how right and how helpful they are; their order and their \
-length must not matter.
-
-[Request]
-{question}
-
-[Answer A]
-{first}
-
-[Answer B]
-{second}
-
-Explain briefly. Then end with [[A]] if answer A is better, [[B]] if answer B is better, or [[C]] if they are equally \
-good."""
-CHARACTERS_PER_TOKEN = 4  # of the price told beforehand, a rule of thumb for English
 _VERDICT = re.compile(r"\[\[\s*([ABC])\s*\]\]")
-_RETRIES = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class JudgeConfig(Options):
-    """Who judges, and how it is asked."""
-
-    endpoint: str = option("https://api.openai.com/v1", "Address of any endpoint that speaks OpenAI's chat protocol.")
-    model: str = option("gpt-4o-mini", "Name of the judging model there.")
-    key_variable: str = option("OPENAI_API_KEY", "Environment variable that holds the key; unset means none is needed.")
-    prompt: str = option(PROMPT, "What the judge is asked; holds {question}, {first} and {second}.")
-    max_tokens: int = option(512, "Longest verdict in tokens.", low=1)
-    timeout: float = option(60.0, "Seconds to wait for one verdict.", low=0.1)
-    parallel: int = option(4, "Verdicts asked for at once.", low=1, high=64)
-    input_price: float = option(0.0, "Price of a million tokens asked, in your currency.", low=0.0)
-    output_price: float = option(0.0, "Price of a million tokens answered, in your currency.", low=0.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        missing = [name for name in FIELDS if f"{{{name}}}" not in self.prompt]
-        if missing:
-            raise ConfigError(f"the judge's prompt lacks {{{missing[0]}}}; write it where that text shall stand")
+_TRIES = 2  # for a verdict that can be read
 
 
 @dataclass(frozen=True)
@@ -84,7 +48,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Price:
-    """What a run will cost at most, told before it: calls to make, calls kept, tokens of both kinds, money."""
+    """What a run will cost, told before it: calls to make, calls kept, tokens of both kinds, money.
+
+    At most, if every reply is a verdict; those that are none are asked for once more.
+    """
 
     calls: int
     kept: int
@@ -110,7 +77,7 @@ class WinningRate:
     values : dict of id to float
         1 won, 0.5 tied, 0 lost.
     unreadable : tuple of id
-        Pairs that are in no count, because a verdict could not be read.
+        Pairs that are in no count, because a verdict could not be read; the next run asks for it anew.
     input_tokens, output_tokens : int
         As the endpoint counted them, over all calls, kept ones included.
     cost : float
@@ -133,8 +100,8 @@ class WinningRate:
 def price(pairs: Sequence[Pair], config: JudgeConfig, folder: Path) -> Price:
     """Return what judging `pairs` will cost, kept verdicts left out; asks nobody."""
     asked = [prompt for prompts in _prompts(pairs, config) for prompt in prompts]
-    new = [prompt for prompt in asked if not _kept(folder, config, prompt).is_file()]
-    tokens = sum(math.ceil(len(prompt) / CHARACTERS_PER_TOKEN) for prompt in new)
+    new = [prompt for prompt in asked if _kept(folder, config, prompt) is None]
+    tokens = sum(about_tokens(prompt) for prompt in new)
     answered = len(new) * config.max_tokens
     return Price(len(new), len(asked) - len(new), tokens, answered, _cost(config, tokens, answered))
 
@@ -214,10 +181,19 @@ def _prompts(pairs: Sequence[Pair], config: JudgeConfig) -> list[tuple[str, str]
     return [(filled(p.question, p.first, p.second), filled(p.question, p.second, p.first)) for p in pairs]
 
 
-def _kept(folder: Path, config: JudgeConfig, prompt: str) -> Path:
+def _path(folder: Path, config: JudgeConfig, prompt: str) -> Path:
     """Return where the answer to `prompt` is kept: a file named by the hash of all that the answer depends on."""
     asked = [VERSION, config.endpoint, config.model, config.max_tokens, prompt]
     return folder / f"{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]}.json"
+
+
+def _kept(folder: Path, config: JudgeConfig, prompt: str) -> dict[str, Any] | None:
+    """Return the answer to `prompt` that is kept; None without one, or where it is no verdict (earlier versions)."""
+    path = _path(folder, config, prompt)
+    if not path.is_file():
+        return None
+    answer: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return answer if verdict(answer["text"]) else None
 
 
 def _cost(config: JudgeConfig, asked: int, answered: int) -> float:
@@ -227,82 +203,42 @@ def _cost(config: JudgeConfig, asked: int, answered: int) -> float:
 def _ask_all(prompts: Sequence[str], config: JudgeConfig, folder: Path, progress: Progress) -> list[dict[str, Any]]:
     """Return the answers to `prompts` in their order, asking only for those not kept."""
     progress.start("verdicts", len(prompts), "verdicts")
-    new = [prompt for prompt in dict.fromkeys(prompts) if not _kept(folder, config, prompt).is_file()]
+    found = {p: answer for p in dict.fromkeys(prompts) if (answer := _kept(folder, config, p)) is not None}
+    new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in found]
     progress.advance(len(prompts) - len(new))
     if new:
-        client = _client(config)
+        client = connect(config)
         pool = ThreadPoolExecutor(config.parallel)
         try:
-            for future in as_completed([pool.submit(_ask, client, prompt, config, folder) for prompt in new]):
-                future.result()
+            waiting = {pool.submit(_ask, client, prompt, config, folder): prompt for prompt in new}
+            for future in as_completed(waiting):
+                found[waiting[future]] = future.result()
                 progress.advance()
         finally:
             pool.shutdown(cancel_futures=True)
             client.close()
-    return [json.loads(_kept(folder, config, prompt).read_text("utf-8")) for prompt in prompts]
+    return [found[prompt] for prompt in prompts]
 
 
-def _client(config: JudgeConfig) -> OpenAI:
-    try:
-        from openai import OpenAI
-    except ImportError as error:
-        raise EvaluationError(
-            "judging answers needs the extra `judge`, which is not installed; run: pip install 'winnow-curation[judge]'"
-        ) from error
-    key = os.environ.get(config.key_variable) or "none"  # the client insists on one; local servers look at none
-    return OpenAI(base_url=config.endpoint, api_key=key, timeout=config.timeout, max_retries=_RETRIES)
-
-
-def _ask(client: OpenAI, prompt: str, config: JudgeConfig, folder: Path) -> None:
-    """Ask for one verdict and keep it; the client itself waits and asks again where the endpoint says so."""
-    import openai
-
-    where = f"the judge {config.model} at {config.endpoint}"
-    kept = "; verdicts so far are kept"
-    try:
-        told = client.chat.completions.create(
-            model=config.model,
-            messages=[{"role": "user", "content": prompt}],
-            temperature=0.0,
-            max_tokens=config.max_tokens,
-        )
-        text, usage = told.choices[0].message.content or "", told.usage
-    except openai.APITimeoutError as error:
-        raise EvaluationError(
-            f"{where} gave no verdict within {config.timeout:g} seconds; raise timeout, lower parallel or take a "
-            f"faster model{kept}"
-        ) from error
-    except openai.APIConnectionError as error:
-        raise EvaluationError(f"{where} can't be reached; start it or correct the address{kept}") from error
-    except openai.RateLimitError as error:
-        raise EvaluationError(
-            f"{where} still asks to wait after {_RETRIES} tries (429: too many requests, or the account is used up); "
-            f"lower parallel or go on later{kept}"
-        ) from error
-    except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-        raise EvaluationError(
-            f"{where} refuses the key ({error.status_code}); set the environment variable {config.key_variable} to one "
-            f"that may use this model{kept}"
-        ) from error
-    except openai.APIStatusError as error:
-        raise EvaluationError(
-            f"{where} answers with status {error.status_code}; check the model's name and the address (it often ends "
-            f"in /v1){kept}"
-        ) from error
-    except (openai.APIError, AttributeError, IndexError, TypeError, ValueError) as error:
-        raise EvaluationError(
-            f"{where} answers something other than OpenAI's chat protocol; check the address (it often ends in /v1)"
-            f"{kept}"
-        ) from error
+def _ask(client: OpenAI, prompt: str, config: JudgeConfig, folder: Path) -> dict[str, Any]:
+    """Ask for one verdict, again where it can't be read, and return the answer; only a verdict is kept."""
+    text, tokens = "", [0, 0]
+    for _ in range(_TRIES):
+        text, *used = reply(client, prompt, config)
+        tokens = [before + more for before, more in zip(tokens, used, strict=True)]
+        if verdict(text):
+            break
     answer = {
         "model": config.model,
         "endpoint": config.endpoint,
         "prompt": prompt,
         "text": text,
-        "input_tokens": usage.prompt_tokens if usage else math.ceil(len(prompt) / CHARACTERS_PER_TOKEN),
-        "output_tokens": usage.completion_tokens if usage else math.ceil(len(text) / CHARACTERS_PER_TOKEN),
+        "input_tokens": tokens[0],
+        "output_tokens": tokens[1],
     }
-    path = _kept(folder, config, prompt)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(answer, ensure_ascii=False, indent=1), "utf-8", "surrogatepass")
-    part.replace(path)
+    if verdict(text):
+        path = _path(folder, config, prompt)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(answer, ensure_ascii=False, indent=1), "utf-8", "surrogatepass")
+        part.replace(path)
+    return answer

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from curation.errors import ConfigError, EvaluationError
-from curation.evaluation import winning_rate as module
-from curation.evaluation.winning_rate import JudgeConfig, Pair, price, verdict, winning_rate
+from curation.errors import EvaluationError
+from curation.evaluation import endpoint
+from curation.evaluation.endpoint import JudgeConfig
+from curation.evaluation.winning_rate import Pair, price, verdict, winning_rate
 from curation.progress import Silent
 from tests.loopback import Loopback, Reply
 
@@ -59,7 +60,7 @@ def longer(prompt: str) -> str:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(module, "_RETRIES", 1)
+    monkeypatch.setattr(endpoint, "_RETRIES", 1)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     made = Server()
     yield made
@@ -184,7 +185,10 @@ def test_a_server_that_limits_the_rate_is_waited_for(server: Server, tmp_path: P
         (lambda _: (429, {"Retry-After": "0.01"}, {}), r"still asks to wait after 1 tries \(429.*lower parallel or"),
         (lambda _: (time.sleep(2), says("[[A]]"))[1], r"gave no verdict within 0.5 seconds; raise timeout, lower para"),
         (lambda _: (200, {}, None), r"can't be reached; start it or correct the address"),
-        (lambda _: (404, {}, {"error": {"message": "no such model"}}), r"answers with status 404; check the model's"),
+        (
+            lambda _: (404, {}, {"error": {"message": "no such model"}}),
+            r"answers with status 404 \(no such model\); check the model's",
+        ),
         (lambda _: (500, {}, b"oops"), r"answers with status 500"),
         (
             lambda _: (200, {"Content-Type": "text/html"}, b"<html>hello"),
@@ -207,18 +211,39 @@ def test_what_an_endpoint_does_wrong_is_one_sentence(
 
 
 def test_no_server_at_all_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "_RETRIES", 0)
+    monkeypatch.setattr(endpoint, "_RETRIES", 0)
     with pytest.raises(
         EvaluationError, match=r"the judge m at http://127.0.0.1:9/v1 can't be reached; start it or corr"
     ):
         winning_rate(PAIRS, JudgeConfig(endpoint="http://127.0.0.1:9/v1", model="m"), tmp_path)
 
 
-def test_pairs_with_an_unreadable_verdict_are_in_no_count(server: Server, tmp_path: Path) -> None:
+def test_pairs_with_an_unreadable_verdict_are_in_no_count_and_asked_again(server: Server, tmp_path: Path) -> None:
     server.script = lambda p: says("?" if p.startswith("q2: first=no") else longer(p))
     found = winning_rate(PAIRS, config(server), tmp_path)
     assert found.unreadable == ("lost",) and (found.wins, found.losses, found.ties) == (1, 0, 1)
     assert found.rate.mean == 0.75
+    assert len(server.prompts) == 7 and (found.input_tokens, found.output_tokens) == (70, 21)  # once more, and paid
+    told = price(PAIRS, config(server), tmp_path)
+    assert (told.calls, told.kept) == (1, 5)
+    server.script = lambda p: says(longer(p))
+    again = winning_rate(PAIRS, config(server), tmp_path)
+    assert again.unreadable == () and again.losses == 1 and len(server.prompts) == 8
+
+
+def test_a_reply_without_a_verdict_is_asked_for_once_more(server: Server, tmp_path: Path) -> None:
+    silent = iter([True])
+    server.script = lambda p: says("" if next(silent, False) else longer(p))
+    found = winning_rate(PAIRS[:1], config(server, parallel=1), tmp_path)
+    assert found.wins == 1 and len(server.prompts) == 3 and found.input_tokens == 30
+
+
+def test_what_an_earlier_version_kept_without_a_verdict_is_asked_for(server: Server, tmp_path: Path) -> None:
+    winning_rate(PAIRS[:1], config(server), tmp_path)
+    for path in tmp_path.glob("*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"text": "no verdict"}))
+    assert price(PAIRS[:1], config(server), tmp_path).kept == 0
+    assert winning_rate(PAIRS[:1], config(server), tmp_path).wins == 1
 
 
 @pytest.mark.parametrize(
@@ -229,9 +254,7 @@ def test_verdict(text: str, said: str) -> None:
     assert verdict(text) == said
 
 
-def test_bad_settings_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"the judge's prompt lacks {second}; write it where that text shall stand"):
-        JudgeConfig(prompt="{question} {first}")
+def test_no_pairs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"there is no pair of answers to judge; evaluate two arms"):
         winning_rate([], JudgeConfig(), tmp_path)
 

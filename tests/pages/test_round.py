@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from curation import comparison, rounds, tasks, workbench
+from curation.config import ExperimentConfig
+from curation.results import ExperimentRecord
 from curation.workspace import content_key
 
 if TYPE_CHECKING:
@@ -105,6 +108,27 @@ def test_failures_are_read_taken_or_left_and_begin_a_round(
     assert [r.number for r in rounds.rounds(workspace, sums)] == [1, 2]
     app = opened("report", sums, part="Next round")  # the new queries have no representation yet
     assert not app.exception and "Rounds so far" in words(app)
+
+
+@pytest.mark.usefixtures("judged")
+@pytest.mark.parametrize(
+    ("second", "charts", "said"),
+    [("test_loss", 1, "on the same test rows"), ("rouge_l", 0, "share no metric but the loss on their own queries")],
+)
+def test_rounds_with_other_metrics_stand_on_the_chart_by_what_they_share(
+    opened: Open, sums: str, second: str, charts: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = {"mean": 0.5, "low": 0.4, "high": 0.6}
+
+    def told(number: int, *metrics: str) -> rounds.Round:
+        result = {"arms": {"selected": {"metrics": dict.fromkeys(metrics, value)}}, "metrics": list(metrics)}
+        record = ExperimentRecord(SimpleNamespace(name="Try"), ExperimentConfig(), result)  # type: ignore[arg-type]
+        return rounds.Round(number, "q", 4, 0, record, True)
+
+    monkeypatch.setattr(rounds, "rounds", lambda *_: [told(1, "exact_match", "test_loss"), told(2, second)])
+    app = opened("report", sums, part="Next round")
+    assert not app.exception and said in words(app)
+    assert len(app.get("plotly_chart")) == charts
 
 
 def test_an_arm_without_failures_is_said(opened: Open, workspace: Workspace, sums: str, judged: dict[str, Any]) -> None:
