@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -385,6 +386,36 @@ def test_stopped_by_hand_it_keeps_what_it_has_and_can_go_on_to_the_same_bytes(
     assert on.seconds > 1000
     assert on.stopped_of is None and len(progress.metrics) == 1 + 4 + 2  # five taken up, four steps, two epochs
     assert contents(cut) == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_stopped_at_any_step_it_goes_on_to_the_same_bytes(
+    early_stopping: bool, model: ModelConfig, examples: list[Example], tmp_path: Path
+) -> None:
+    config = replace(CONFIG, early_stopping=early_stopping, save_every_epoch=True)  # 3 steps an epoch
+    run = partial(training.fine_tune, model, examples, config, seed=0, queries=examples[:2])
+    whole = run(tmp_path / "whole")
+    for at in range(1, 6):
+        progress, cut = Recording(stop_after=-1), tmp_path / str(at)
+        stopped = run(cut, progress=progress, stop=lambda progress=progress, at=at: progress.step == at)
+        assert (stopped.steps, stopped.stopped_of) == (at, 6)
+        assert stopped.query_losses == whole.query_losses[: at // 3] and (cut / "checkpoint-1").exists() == (at >= 3)
+        assert run(cut).query_losses == whole.query_losses
+        assert contents(cut) == contents(tmp_path / "whole")
+
+
+def test_a_stop_where_it_ends_by_itself_stops_nothing(
+    model: ModelConfig, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([0.5, 1.0, 2.0, 3.0])
+    monkeypatch.setattr(recorder, "answer_losses", lambda *_, **__: [next(losses)])
+    config, progress = replace(CONFIG, epochs=6.0, early_stopping=True), Recording(stop_after=-1)
+    queries, stop = examples[:1], lambda: progress.step == 9  # two epochs without a lower loss
+    result = training.fine_tune(
+        model, examples, config, tmp_path, seed=0, queries=queries, progress=progress, stop=stop
+    )
+    assert (result.steps, result.stopped_of, result.best_epoch) == (9, None, 1)
+    assert (tmp_path / "result.json").exists()
 
 
 def test_nan_stops_the_training_and_the_last_good_checkpoint_is_kept(

@@ -133,24 +133,25 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
         self.progress.advance(1, **told)
         # An epoch's end is saved once its own files are written (on_epoch_end); the run's end needs no resume file.
         ends = step % self.plan.steps_per_epoch == 0 or step >= self.total
-        control.should_save = not ends and now - self._saved >= CHECKPOINT_SECONDS
         if step < self.total and self.stop():
-            self.stopped = control.should_training_stop = control.should_save = True
+            self.stopped = control.should_training_stop = True
+        control.should_save = not ends and (self.stopped or now - self._saved >= CHECKPOINT_SECONDS)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any, optimizer: Any, **_: Any) -> None:  # noqa: ARG002
         """Write LESS's checkpoint, judge the epoch, and save for resuming if it is time."""
-        if self.stopped:  # in mid-epoch: it competes with no whole one, and may go on later
-            return
+        if self.stopped and state.global_step % self.plan.steps_per_epoch:
+            return  # in mid-epoch: it competes with no whole one, and may go on later
         epoch = math.ceil(state.global_step / self.plan.steps_per_epoch)
         if self.config.save_every_epoch:
             self._write(f"checkpoint-{epoch}", model, optimizer)
         if self.queries:
             self._judge(epoch, model)
-        if (best := self.best) is not None:
-            control.should_training_stop = control.should_training_stop or epoch - best >= PATIENCE
+        if (best := self.best) is not None and epoch - best >= PATIENCE:
+            control.should_training_stop, self.stopped = True, False  # it ends here by itself
         due = time.monotonic() - self._saved >= CHECKPOINT_SECONDS
         # A run that ends here needs no resume file; going on from one, it would not know that it was to end.
-        control.should_save = due and state.global_step < self.total and not control.should_training_stop
+        ends = state.global_step >= self.total or control.should_training_stop
+        control.should_save = self.stopped or (due and not ends)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Mark the checkpoint whole, with the time that it took to get there."""
