@@ -37,10 +37,6 @@ PATIENCE = 2  # epochs without a lower loss after which `early_stopping` ends a 
 WATCHED = 64  # queries whose loss is measured where it is only shown
 
 
-class DivergedError(TrainingError):
-    """The loss or its gradient is no number any more; what was good last is kept."""
-
-
 @dataclass(frozen=True)
 class TrainingResult:
     """What a training did; the model itself lies in the folder's ``model/``.
@@ -106,6 +102,21 @@ class TrainingResult:
         )
 
 
+class DivergedError(TrainingError):
+    """The loss or its gradient is no number any more.
+
+    Attributes
+    ----------
+    kept : TrainingResult or None
+        What the training had done where its weights were good last, which are then in the folder's ``model/``.
+    artefact : Path or None
+        The artefact that holds them.
+    """
+
+    kept: TrainingResult | None = None
+    artefact: Path | None = None
+
+
 def fine_tune(
     model: ModelConfig,
     examples: Sequence[Example],
@@ -155,7 +166,8 @@ def fine_tune(
     Raises
     ------
     DivergedError
-        If the loss or gradient is not finite.
+        If the loss or gradient is not finite. Weights of before that are known to be good are then in ``model/``: the
+        last epoch's (with `early_stopping` the best one's; of every weight only with it), or those saved last.
     TrainingError
         If no row can be learned from, memory runs out, or options do not fit.
     ModelError
@@ -177,19 +189,24 @@ def fine_tune(
     if (folder / "result.json").is_file():
         return TrainingResult.from_dict(json.loads((folder / "result.json").read_text("utf-8")))
     progress.log(f"{len(rows)} examples, {len(rejected)} rejected; answers found by {encoder.method}")
-    with quiet(models.device(model)):
-        trained = train(
-            model,
-            config,
-            seed,
-            rows,
-            judged,
-            encoder,
-            folder,
-            progress,
-            stop,
-            {"report_to": list(trackers) or "none", "run_name": name or None},
-        )
+    try:
+        with quiet(models.device(model)):
+            trained = train(
+                model,
+                config,
+                seed,
+                rows,
+                judged,
+                encoder,
+                folder,
+                progress,
+                stop,
+                {"report_to": list(trackers) or "none", "run_name": name or None},
+            )
+    except DivergedError as diverged:
+        if diverged.kept is not None:
+            diverged.kept = dataclasses.replace(diverged.kept, rejected=rejected)
+        raise
     result = dataclasses.replace(trained, rejected=rejected)
     if result.stopped_of is not None:
         return result
