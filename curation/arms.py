@@ -102,7 +102,7 @@ def live_curves(readings: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[st
     return {arm: curves[arm] for arm in in_order(curves)}
 
 
-_ENDED = ("judged", "unjudged", "diverged")  # readings that tell how a training ended, also one found done
+_ENDED = frozenset({"judged", "unjudged", "diverged"})  # readings that tell how a training ended, also one found done
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def states(
     stage : str
         What the job is at; empty if it does not run.
     """
-    ended = {of[:2]: r for r in readings if r.keys() & {*_ENDED} and (of := under_way(r["stage"]))}
+    ended = {of[:2]: r for r in readings if not _ENDED.isdisjoint(r) and (of := under_way(r["stage"]))}
     # A stopped training that is to go on after all is not done.
     ended = {of: r for of, r in ended.items() if "stopped" not in r or r["stopped"] == stops.get(training_name(*of))}
     now = under_way(stage)

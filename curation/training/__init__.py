@@ -6,7 +6,8 @@ between or not.
 
 A folder holds ``model/`` (adapter or full model in the standard format), ``log.jsonl`` (a line a step),
 ``tensorboard/`` (see `events`), ``result.json``, with `save_every_epoch` ``checkpoint-<k>/`` for LESS (Xia et al. 2024,
-section 4.1), and, until it is done, ``resume/`` with the trainer's own state, which is read with weights_only.
+section 4.1), and, until it is done, ``resume/`` with the trainer's own state, which is read with weights_only, and
+``best/``, the weights of the best epoch, or without competing epochs of the last one, to go back to from a NaN.
 
 Left out: several GPUs, packing (it would let rows see each other), gradient checkpointing.
 """
