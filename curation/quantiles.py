@@ -120,12 +120,12 @@ def check(
                 adapter = tune(
                     ws, inputs, ids, config.training, seed, title=title, progress=progress, trackers=config.trackers
                 )
-                _, evaluation = judge(ws, inputs, adapter, judging, title=title, progress=progress)
+                _, judgement = judge(ws, inputs, adapter, judging, title=title, progress=progress)
             except (DivergedError, NotFiniteError) as failed:  # the others still tell
                 progress.log(f"{title}: {failed}")
                 parts[name]["failed"] = str(failed)
                 continue
-            judged.setdefault(name, []).append(evaluation)
+            judged.setdefault(name, []).append(judgement)
     for name, metrics in summaries(judged).items():
         parts[name] = {"distance": parts[name]["distance"], "metrics": metrics}
     if len(judged) < _FEWEST:
