@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from curation import design
 from curation.config import ExperimentConfig
+from curation.orders import training_name
 from curation.wording import in_order
 
 
@@ -101,13 +102,73 @@ def live_curves(readings: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[st
     return {arm: curves[arm] for arm in in_order(curves)}
 
 
-def diverged(readings: Iterable[Mapping[str, Any]]) -> dict[str, list[int]]:
-    """Return arm → seeds with which its training diverged in a running experiment; readings as `live_curves` has."""
-    found: dict[str, list[int]] = {}
-    for stage in dict.fromkeys(r["stage"] for r in readings if r.get("diverged")):
-        if of := under_way(stage):
-            found.setdefault(of[0], []).append(of[1])
+_ENDED = frozenset({"judged", "unjudged", "diverged"})  # readings that tell how a training ended, also one found done
+
+
+@dataclass(frozen=True)
+class ArmState:
+    """How an arm of a job stands (``tuned``, ``now``, ``waiting``, ``left out`` or ``failed``), and so in words."""
+
+    arm: str
+    state: str
+    told: str
+
+
+def states(
+    planned: Sequence[Sequence[Any]],
+    readings: Iterable[Mapping[str, Any]],
+    left: Collection[str],
+    stops: Mapping[str, int | None],
+    stage: str = "",
+) -> list[ArmState]:
+    """Return how each arm of an experiment's job stands, in their turn; done is only what the job has told as done.
+
+    Parameters
+    ----------
+    planned : sequence
+        As `course_of` returns it.
+    readings : iterable of mappings
+        As `curation.jobs.metrics` returns them.
+    left, stops
+        Arms left out, and training → step at which it was stopped, as `curation.orders.Orders` has them.
+    stage : str
+        What the job is at; empty if it does not run.
+    """
+    ended = {of[:2]: r for r in readings if not _ENDED.isdisjoint(r) and (of := under_way(r["stage"]))}
+    # A stopped training that is to go on after all is not done.
+    ended = {of: r for of, r in ended.items() if "stopped" not in r or r["stopped"] == stops.get(training_name(*of))}
+    now = under_way(stage)
+    seeds: dict[str, list[int]] = {}
+    for arm, seed, *_ in planned:
+        seeds.setdefault(arm, []).append(seed)
+    found = []
+    for arm, each in seeds.items():
+        done = {seed: ended[arm, seed] for seed in each if (arm, seed) in ended}
+        state, told = _stands(done, len(each))
+        if arm in left:
+            state = told = "left out"
+        elif now and now[0] == arm and now[2] != "done":
+            state, told = "now", f"{now[2]}, seed {now[1]}"
+        halted = [f"seed {seed}" for seed in each if stops.get(training_name(arm, seed))]
+        found.append(ArmState(arm, state, told + (f" · stopped early: {', '.join(halted)}" if halted else "")))
     return found
+
+
+def _stands(done: Mapping[int, Mapping[str, Any]], n: int) -> tuple[str, str]:
+    """State and words of an arm of `n` trainings that is neither left out nor under way."""
+    failed = {seed: r for seed, r in done.items() if not r.get("judged")}
+    rest = "" if len(done) in (0, n) else f"{len(done)} of {n} seeds done"
+    if failed:
+        return "failed", " · ".join(filter(None, [*(_failure(seed, r) for seed, r in failed.items()), rest]))
+    return ("tuned", "tuned") if len(done) == n else ("waiting", ", ".join(filter(None, ["waiting", rest])))
+
+
+def _failure(seed: int, told: Mapping[str, Any]) -> str:
+    if not told.get("diverged"):
+        return f"can't be judged with seed {seed}"
+    return f"diverged with seed {seed}, " + (
+        f"kept as of step {told['kept']:,.0f}" if "kept" in told else "nothing kept"
+    )
 
 
 def under_way(stage: str) -> tuple[str, int, str] | None:

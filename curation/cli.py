@@ -249,11 +249,11 @@ def merge(
 
     ws = _open(workspace)
     result = json.loads((ws.artefact("experiment", experiment) / "result.json").read_text("utf-8"))
-    tuned = {(name, int(n)): key for name, seeds in result.get("tuned", {}).items() for n, key in seeds.items()}
+    tuned = merging.models_of(result)
     if (arm, seed) not in tuned:
         known = ", ".join(f"{name} with seed {n}" for name, n in tuned) or "none"
         raise WorkspaceError(f"experiment {experiment} has no model {arm!r} with seed {seed}; it has: {known}")
-    folder = merging.merge(ws, tuned[arm, seed], ModelConfig.from_dict(result["model"]), Lines())
+    folder = merging.merge(ws, tuned[arm, seed][0], ModelConfig.from_dict(result["model"]), Lines())
     if out is not None:
         shutil.copytree(folder, out, dirs_exist_ok=True)
     _finish(as_json, {"model": str(out or folder)}, out or folder)

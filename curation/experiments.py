@@ -15,15 +15,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curation.accounts import Tried
 from curation.budgets import knees
 from curation.config import EvaluationConfig, ExperimentConfig, TrainingConfig
 from curation.design import ZERO_SHOT, Inputs, arm_ids, arm_sizes, training_of
-from curation.errors import EvaluationError, SelectionError, TrainingError
+from curation.errors import CurationError, EvaluationError, SelectionError, TrainingError
 from curation.held_out import hold_out
 from curation.judgements import differences, summaries, unanswered
 from curation.orders import ArmLeftOutError, Orders, training_name
-from curation.progress import Progress, Silent
-from curation.tuning import Obedient, arm_key, require_trackers, tune
+from curation.progress import Part, Progress, Silent
+from curation.tuning import Obedient, arm_key, require_trackers, tune, watched_here
 from curation.workspace import Workspace, content_key
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ZERO_SHOT", "Inputs", "arm_ids", "arm_key", "experiment", "judge", "tune"]
 
-VERSION = 2
+VERSION = 3
 _ASIDE = ("price_per_hour", "quantiles", "trackers")  # options that change nothing of the result
 
 
@@ -45,7 +46,8 @@ def experiment(
 ) -> tuple[str, dict[str, Any]]:
     """Tune and judge every arm; return the result's key and the result.
 
-    An arm whose training diverges with a seed is judged by its other seeds; the others go on.
+    An arm whose training diverges with a seed, or whose model then gives values that are no numbers, is judged by its
+    other seeds; the others go on.
 
     Parameters
     ----------
@@ -62,14 +64,16 @@ def experiment(
         ``arms`` (name → number of examples, tokens, what it took, metrics with mean, low, high and the value of each
         seed), ``differences`` (arm → metric → against zero-shot and the random arm and selection of its size, corrected
         for the number of arms), ``knees`` (see `curation.budgets`), ``curves`` (arm → points of the loss curves),
-        ``evaluations`` and ``tuned`` (arm → seed → key), ``failed`` (arm → seed → why), ``stopped`` (arm → seed →
-        steps taken and planned), ``left_out_arms``, ``unanswered`` (arm → empty and all answers), ``overlap`` (see
+        ``evaluations`` and ``tuned`` (arm → seed → key), ``failed`` (arm → seed → why), ``kept`` (arm → seed → key and
+        steps of the weights that a diverged training left, if any), ``stopped`` (arm → seed → steps taken and
+        planned), ``left_out_arms``, ``unanswered`` (arm → empty and all answers), ``overlap`` (see
         `held_out`), ``n_test``, ``n_query``, ``n_dev``, ``config``.
 
     Raises
     ------
     EvaluationError
-        If a metric needs a test set or a field that is not there, or no test row or arm is left to judge.
+        If a metric needs a test set or a field that is not there, no test row or arm is left to judge, or the values
+        of the untuned model, or of every tuned one, are no numbers.
     SelectionError
         If the selection is empty, or an arm can't draw as many rows as it is to.
     TrainingError
@@ -113,6 +117,7 @@ def experiment(
         "evaluations": tried.evaluations,
         "tuned": tried.tuned,
         "failed": tried.failed,
+        "kept": tried.kept,
         "stopped": _by_arm(tried.stopped),
         "left_out_arms": list(tried.left),
         "unanswered": unanswered(tried.judged),
@@ -134,28 +139,6 @@ def experiment(
     return key, result
 
 
-@dataclasses.dataclass
-class _Tried:
-    """What came of the arms so far, each by its name."""
-
-    arms: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    judged: dict[str, list[Evaluation]] = dataclasses.field(default_factory=dict)
-    evaluations: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
-    tuned: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
-    curves: dict[str, list[dict[str, float]]] = dataclasses.field(default_factory=dict)
-    failed: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
-    stopped: dict[tuple[str, int], list[int]] = dataclasses.field(default_factory=dict)
-    left: tuple[str, ...] = ()
-
-    def leave(self, arms: tuple[str, ...]) -> None:
-        """Drop the arms that were left out, tuned in part or not."""
-        self.left = arms
-        for told in (self.arms, self.judged, self.evaluations, self.tuned, self.curves, self.failed):
-            for arm in arms:
-                told.pop(arm, None)
-        self.stopped = {of: steps for of, steps in self.stopped.items() if of[0] not in arms}
-
-
 def trainings(
     ws: Workspace, inputs: Inputs, config: ExperimentConfig
 ) -> Iterator[tuple[str, int, tuple[str, ...], TrainingConfig]]:
@@ -175,10 +158,10 @@ def _run(
     asked: EvaluationConfig,
     progress: Progress,
     orders: Orders,
-) -> _Tried:
+) -> Tried:
     """Tune and judge all arms and seeds but those that are left out by the end."""
-    tried, waiting = _Tried(), list(trainings(ws, inputs, config))
-    error: TrainingError | None = None
+    tried, waiting = Tried(), list(trainings(ws, inputs, config))
+    error: CurationError | None = None
     while True:
         left = orders.left_out()
         place = next((n for n, (arm, *_) in enumerate(waiting) if arm not in left), None)
@@ -191,6 +174,8 @@ def _run(
             progress.log(f"the arm {told} is left out; the others go on")
     tried.leave(left)
     if error is not None and not tried.judged.keys() - {ZERO_SHOT}:
+        if (kept := getattr(error, "artefact", None)) is not None:  # no result will lead there
+            raise TrainingError(f"{error}, in {(kept / 'model').relative_to(ws.root)} of the workspace") from error
         raise error
     if not tried.judged:
         raise EvaluationError("every arm was left out, so there is nothing to judge; take one in again and resume")
@@ -205,60 +190,42 @@ def _one(
     asked: EvaluationConfig,
     progress: Progress,
     orders: Orders,
-    tried: _Tried,
-) -> TrainingError | None:
-    """Tune and judge one arm with one seed; return why that could not be done, if its training diverged."""
-    from curation.training import DivergedError
+    tried: Tried,
+) -> CurationError | None:
+    """Tune and judge one arm with one seed; return why that could not be done, if no number came of it."""
+    from curation.evaluation import NotFiniteError
+    from curation.training import WATCHED, DivergedError
 
     arm, seed, ids, training = of
-    watching: dict[str, Any] = {"progress": progress, "orders": orders, "title": training_name(arm, seed)}
-    told = tried.arms.setdefault(arm, {"n_examples": 0, "tokens": 0, "seen": 0, "seconds": 0.0})
-    adapter = None
-    if arm != ZERO_SHOT:
-        try:
+    title = training_name(arm, seed)
+    watching: dict[str, Any] = {"progress": progress, "orders": orders, "title": title}
+    adapter, failed = None, None
+    try:
+        if arm != ZERO_SHOT:
             adapter = tune(ws, inputs, ids, training, seed, trackers=config.trackers, **watching)
-        except DivergedError as failed:
-            progress.log(f"{watching['title']}: {failed}")
-            progress.advance(0, diverged=1.0)  # a reading of that training's stage: the page can tell
-            tried.failed.setdefault(arm, {})[str(seed)] = str(failed)
-            return failed
-    key, evaluation = judge(ws, inputs, adapter, asked, **watching)
-    if adapter is not None:
-        tried.tuned.setdefault(arm, {})[str(seed)] = adapter.name
-        curve, planned = _measure(told, adapter, len(ids), seed)
-        tried.curves.setdefault(arm, []).extend(curve)
-        if planned is not None:
-            tried.stopped[arm, seed] = planned
-    told["seconds"] = round(told["seconds"] + evaluation.seconds, 1)
-    tried.evaluations.setdefault(arm, {})[str(seed)] = key
-    tried.judged.setdefault(arm, []).append(evaluation)
+        key, evaluation = judge(ws, inputs, adapter, asked, **watching)
+    except (DivergedError, NotFiniteError) as error:
+        if arm == ZERO_SHOT:
+            raise
+        failed = error
+    tried.begin(arm)
+    watched = adapter is None or watched_here(adapter, inputs, training)
+    steps = tried.trained(arm, seed, adapter, len(ids), watched=watched) if adapter is not None else 0
+    if failed is not None:
+        progress.log(f"{title}: {failed}")
+        _tell(progress, title, **tried.fail(arm, seed, failed))
+        return failed
+    tried.judge(arm, seed, key, evaluation)
+    if not watched:
+        tried.ends(arm, seed, steps, ws.ids(inputs.queries)[:WATCHED])
+    _tell(progress, title, judged=1.0, **({"stopped": float(steps)} if (arm, seed) in tried.stopped else {}))
     return None
 
 
-def _measure(
-    told: dict[str, Any], adapter: Path, n_examples: int, seed: int
-) -> tuple[list[dict[str, float]], list[int] | None]:
-    """Add what one training took to an arm's account; return its loss curves, and steps taken and planned if stopped.
-
-    Points of the curve have ``loss`` and what else was logged, or ``query_loss``.
-    """
-    trained = json.loads((adapter / "result.json").read_text())
-    points = [json.loads(line) for line in (adapter / "log.jsonl").read_text().splitlines()]
-    measured = adapter / "measured.json"
-    held = json.loads(measured.read_text()) if measured.is_file() else {}
-    told |= {"n_examples": n_examples, "tokens": trained["tokens"], "rejected": len(trained["rejected"])}
-    told["seen"] += sum(point["tokens"] for point in points)
-    told["seconds"] += trained["seconds"]
-    told["disk"] = told.get("disk", 0) + sum(p.stat().st_size for p in adapter.rglob("*") if p.is_file())
-    for name, most in held.items():
-        told[name] = max(told.get(name, 0), most)
-    an_epoch = round(trained["steps"] / trained["epochs"]) if trained["epochs"] else 0
-    losses = [trained.get("query_loss_before"), *trained["query_losses"]]
-    for epoch, loss in enumerate(losses):
-        if loss is not None:
-            points.append({"step": min(epoch * an_epoch, trained["steps"]), "query_loss": loss})
-    planned = trained.get("stopped_of")
-    return [{**point, "seed": seed} for point in points], None if planned is None else [trained["steps"], planned]
+def _tell(progress: Progress, title: str, **outcome: float) -> None:
+    """Tell how one training ended, found done or just done: a reading of its own, from which pages know."""
+    Part(progress, title).start("done", 1, "model")
+    progress.advance(1, **outcome)
 
 
 def _by_arm(stopped: dict[tuple[str, int], list[int]]) -> dict[str, dict[str, list[int]]]:
@@ -286,7 +253,15 @@ def judge(
     progress: Progress,
     orders: Orders | None = None,
 ) -> tuple[str, Evaluation]:
-    """Judge a tuned arm (None: the base model) on the query and test sets; return its key and the judgement."""
+    """Judge a tuned arm (None: the base model) on the query and test sets; return its key and the judgement.
+
+    Raises
+    ------
+    NotFiniteError
+        If a value is no number; nothing is kept of such a judgement.
+    CurationError
+        As `curation.evaluation.evaluate`.
+    """
     from curation import evaluation
 
     model, key = inputs.model, evaluation_key(inputs, arm.name if arm else None, config)
@@ -296,10 +271,13 @@ def judge(
         queries, tests = ws.examples(inputs.queries), test_rows(ws, inputs)
         told = Obedient(progress, title, orders or Orders())
         judged = evaluation.evaluate(model, arm / "model" if arm else None, queries, tests, config, progress=told)
+        evaluation.require_finite(judged, title if arm else "")
         (part / "evaluation.json").write_text(json.dumps(judged.to_dict(), ensure_ascii=False, sort_keys=True))
 
     folder = ws.produce("evaluation", key, make, {"title": title, **config.to_dict()})
-    return key, evaluation.Evaluation.from_dict(json.loads((folder / "evaluation.json").read_text()))
+    found = evaluation.Evaluation.from_dict(json.loads((folder / "evaluation.json").read_text()))
+    evaluation.require_finite(found, title if arm else "")  # earlier versions kept any value
+    return key, found
 
 
 def evaluation_key(inputs: Inputs, arm: str | None, config: EvaluationConfig) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from curation.accounts import failures
 from curation.verdicts import Finding, compared, name_of, tuned, turned, verdict
 from curation.wording import (
     ARMS,
@@ -299,15 +300,8 @@ def _partly_judged(result: Mapping[str, Any]) -> list[str]:
 
 
 def _about_arms(result: Mapping[str, Any]) -> list[str]:
-    """Arms that could not be trained with some seed, or that answer nothing."""
-    told = []
-    for arm, seeds in result.get("failed", {}).items():
-        left = "It is judged by its other seeds." if arm in result["arms"] else "It is not judged."
-        numbers = ", ".join(seeds)
-        told.append(
-            f"The training of the arm {arm_label(arm)} diverged with seed{'s' if len(seeds) > 1 else ''} {numbers} and "
-            f"was stopped; its last good weights are kept. {left} Lower the learning rate and start again."
-        )
+    """Arms that could not be trained or judged with some seed, or that answer nothing."""
+    told = failures(result)
     for arm, stopped in result.get("stopped", {}).items():
         for seed, (steps, planned) in stopped.items():
             told.append(

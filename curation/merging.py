@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from curation.config import ModelConfig
 from curation.errors import TrainingError
@@ -10,6 +12,13 @@ from curation.progress import Progress, Silent
 from curation.workspace import Workspace, content_key
 
 VERSION = 1
+
+
+def models_of(result: Mapping[str, Any]) -> dict[tuple[str, int], tuple[str, int | None]]:
+    """Return arm and seed → key of the tuned model, and the step of whose weights it is if its training diverged."""
+    tuned = ((arm, seed, key, None) for arm, seeds in result.get("tuned", {}).items() for seed, key in seeds.items())
+    kept = ((arm, seed, *of) for arm, seeds in result.get("kept", {}).items() for seed, of in seeds.items())
+    return {(arm, int(seed)): (key, step) for arm, seed, key, step in (*tuned, *kept)}
 
 
 def whole_model(ws: Workspace, arm: str) -> Path | None:

@@ -68,8 +68,9 @@ def check(
         The artefact ``quantiles/<key>`` with ``check.json``.
     check : dict
         ``parts`` (nearest first: ``distance``, ``metrics`` with mean, low, high, per_seed; one whose trainings all
-        diverged has ``failed``, the reason, and no metrics), ``spearman`` (metric → mean, low, high),
-        ``representation`` (key) and its ``name``, ``n_examples``, ``metrics``, ``model``, ``seeds``.
+        diverged, or gave values that are no numbers, has ``failed``, the reason, and no metrics), ``spearman``
+        (metric → mean, low, high), ``representation`` (key) and its ``name``, ``n_examples``, ``metrics``, ``model``,
+        ``seeds``.
 
     Raises
     ------
@@ -80,6 +81,7 @@ def check(
     CurationError
         As `curation.experiments.experiment`.
     """
+    from curation.evaluation import NotFiniteError
     from curation.models import fingerprint
     from curation.training import DivergedError
 
@@ -119,11 +121,12 @@ def check(
                 adapter = tune(
                     ws, inputs, ids, config.training, seed, title=title, progress=progress, trackers=config.trackers
                 )
-            except DivergedError as failed:  # the others still tell
+                _, judgement = judge(ws, inputs, adapter, judging, title=title, progress=progress)
+            except (DivergedError, NotFiniteError) as failed:  # the others still tell
                 progress.log(f"{title}: {failed}")
                 parts[name]["failed"] = str(failed)
                 continue
-            judged.setdefault(name, []).append(judge(ws, inputs, adapter, judging, title=title, progress=progress)[1])
+            judged.setdefault(name, []).append(judgement)
     for name, metrics in summaries(judged).items():
         parts[name] = {"distance": parts[name]["distance"], "metrics": metrics}
     if len(judged) < _FEWEST:

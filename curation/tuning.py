@@ -1,7 +1,11 @@
 """One training of an experiment as an artefact: found by key, resumed where it stopped, or kept as it was stopped.
 
 A training that was stopped by hand is an artefact of its own, with the step in its key, so that it is never taken for
-the whole one; the same step gives the same weights. The whole one's unfinished folder stays, to go on from.
+the whole one; the same step gives the same weights. The whole one's unfinished folder stays, to go on from. One that
+diverged leaves the same artefact, of the step at which its weights were good last.
+
+Arms are shared among query sets, since queries only watch a training without early stopping; so a note in the folder
+says which query set that was.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ from curation.workspace import Workspace, content_key
 
 if TYPE_CHECKING:
     from curation.data.rows import Example
+
+_NOTE = "watched.txt"  # of an arm's folder: key of the query set whose loss was told while it was tuned
 
 
 class Obedient(Part):
@@ -61,6 +67,8 @@ def tune(
     ------
     ArmLeftOutError
         If `orders` leave its arm out; its last checkpoint stays.
+    DivergedError
+        If the loss is no number any more; it says what is kept, and its `artefact` holds it.
     CurationError
         As `curation.training.fine_tune`.
     """
@@ -76,24 +84,35 @@ def tune(
 
     def make(part: Path) -> None:
         progress.log(f"tuning {title} on {len(ids)} examples")
-        rows = ws.rows(inputs.pool, ids)
+        rows, diverged = ws.rows(inputs.pool, ids), None
+        _note_watched(part, inputs.queries)
         with Peak() as peak:
-            result = trainer.fine_tune(
-                model,
-                rows,
-                training,
-                part,
-                seed=seed,
-                queries=_watched(ws, inputs, training),
-                progress=Obedient(progress, title, orders),
-                stop=lambda: title in orders.stops(),
-                trackers=trackers,
-                name=title,
-            )
+            try:
+                result = trainer.fine_tune(
+                    model,
+                    rows,
+                    training,
+                    part,
+                    seed=seed,
+                    queries=_watched(ws, inputs, training),
+                    progress=Obedient(progress, title, orders),
+                    stop=lambda: title in orders.stops(),
+                    trackers=trackers,
+                    name=title,
+                )
+            except trainer.DivergedError as error:
+                if error.kept is None:
+                    nothing = "nothing was kept: it diverged before its first good checkpoint"
+                    raise trainer.DivergedError(f"{error}; {nothing}") from error
+                result, diverged = error.kept, error
         (part / "measured.json").write_text(json.dumps({"memory": peak.host, "gpu_memory": peak.gpu}))
         if result.stopped_of is not None:
             keep = partial(_keep, part, result.to_dict())
             stopped.append(ws.produce("arm", _stopped_key(key, result.steps), keep, about))
+            if diverged is not None:
+                told = trainer.DivergedError(f"{diverged}; its weights are kept as of step {result.steps}")
+                told.kept, told.artefact = result, stopped[0]
+                raise told from diverged
             orders.stopped_at(title, result.steps)
             progress.log(f"{title} was stopped after step {result.steps} of {result.stopped_of}; its weights are kept")
             raise _StoppedError
@@ -112,9 +131,26 @@ def _keep(part: Path, result: dict[str, Any], folder: Path) -> None:
     """Copy what a stopped training has so far."""
     shutil.copytree(part / "model", folder / "model")
     shutil.copytree(part / FOLDER, folder / FOLDER)
-    for name in ("log.jsonl", "measured.json"):
+    for name in ("measured.json", _NOTE):
         shutil.copy(part / name, folder / name)
+    lines = (part / "log.jsonl").read_text().splitlines(keepends=True)
+    (folder / "log.jsonl").write_text("".join(lines[: result["steps"]]))
     (folder / "result.json").write_text(json.dumps(result))
+
+
+def _note_watched(part: Path, queries: str) -> None:
+    """Note on which query set's loss a training is watched; on none, if an earlier attempt may have watched another."""
+    note = part / _NOTE
+    if not any(part.iterdir()):
+        note.write_text(queries)
+    elif not note.is_file() or note.read_text() != queries:
+        note.write_text("")
+
+
+def watched_here(arm: Path, inputs: Inputs, training: TrainingConfig) -> bool:
+    """Whether the query losses of a tuned arm are of these inputs' rows; with early stopping its key says so."""
+    note = arm / _NOTE
+    return training.early_stopping or (note.is_file() and note.read_text() == inputs.queries)
 
 
 def require_trackers(names: Sequence[str]) -> None:

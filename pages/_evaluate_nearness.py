@@ -53,8 +53,8 @@ def draw(ws: ui.Workspace, _: results.ExperimentRecord | None) -> None:
         )
     if failed := sum("metrics" not in part for part in check["parts"]):
         st.warning(
-            f"{failed} of {len(check['parts'])} parts are left out: their training diverged. Lower the learning rate "
-            "on the Train page and check again.",
+            f"{failed} of {len(check['parts'])} parts are left out: their training diverged, or its loss is no number. "
+            "Lower the learning rate on the Train page and check again.",
             icon=":material/warning:",
         )
     st.caption(

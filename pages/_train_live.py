@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from curation import arms, figures_results, findings, jobs
-from curation.orders import Orders, arm_of, training_name
+from curation.orders import Orders, training_name
 from pages import _shell as ui
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ LOOKS = {  # state of an arm → icon, colour
     "now": ("progress_activity", "green"),
     "waiting": ("hourglass_empty", "gray"),
     "left out": ("do_not_disturb_on", "orange"),
-    "diverged": ("error", "red"),
+    "failed": ("error", "red"),
 }
 
 
@@ -54,7 +54,7 @@ def _draw(ws: ui.Workspace, job_id: str) -> None:
                 "better on both; solid lines of different arms are of different rows, so compare the dashed ones."
             )
     if planned:
-        _arms(ws, job, [row[0] for row in planned], arms.diverged(readings))
+        _arms(ws, job, planned, readings)
 
 
 def _readings(ws: ui.Workspace, job: Job, course: arms.Course | None) -> None:
@@ -80,32 +80,19 @@ def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def _arms(ws: ui.Workspace, job: Job, names: list[str], failed: dict[str, list[int]]) -> None:
+def _arms(ws: ui.Workspace, job: Job, planned: list[list[Any]], readings: list[dict[str, Any]]) -> None:
     """Draw each arm's state, and what can be ordered."""
     orders = Orders(jobs.folder(ws, job.id))
-    left, stops = orders.left_out(), orders.stops()
-    under_way = arms.under_way(job.stage) if job.state == "running" else None
-    order = list(dict.fromkeys(names))
-    reached = order.index(under_way[0]) if under_way and under_way[0] in order else -1
+    left, stage = orders.left_out(), job.stage if job.state == "running" else ""
     with st.container(border=True, gap="xsmall", key=f"live-arms-{job.id}"):
-        for place, arm in enumerate(order):
-            now = under_way is not None and under_way[0] == arm
-            state = "left out" if arm in left else "now" if now else "tuned" if place < reached else "waiting"
-            if arm in failed and state in ("tuned", "waiting"):
-                state = "diverged"
+        for place, of in enumerate(arms.states(planned, readings, left, orders.stops(), stage)):
             with st.container(
                 horizontal=True, gap="small", vertical_alignment="center", key=f"live-arm-{job.id}-{place}"
             ):
-                icon, colour = LOOKS[state]
-                told = f"{under_way[2]}, seed {under_way[1]}" if now and under_way and arm not in left else state
-                if state == "diverged":
-                    told += f" with seed {', '.join(map(str, failed[arm]))}"
-                halted = [t for t in stops if arm_of(t) == arm]
-                if halted:
-                    told += " · stopped early: " + ", ".join(t.rpartition(", ")[2] for t in halted)
-                name = ui.plain(findings.arm_label(arm))
-                st.markdown(f":{colour}[:material/{icon}:] **{name}** :gray[{ui.plain(told)}]", width="stretch")
-                _buttons(orders, job, arm, left, under_way)
+                icon, colour = LOOKS[of.state]
+                name = ui.plain(findings.arm_label(of.arm))
+                st.markdown(f":{colour}[:material/{icon}:] **{name}** :gray[{ui.plain(of.told)}]", width="stretch")
+                _buttons(orders, job, of.arm, left, arms.under_way(stage))
 
 
 def _buttons(orders: Orders, job: Job, arm: str, left: tuple[str, ...], under_way: tuple[str, int, str] | None) -> None:
@@ -136,11 +123,12 @@ def _buttons(orders: Orders, job: Job, arm: str, left: tuple[str, ...], under_wa
 
 
 def disturbed(ws: ui.Workspace, job_id: str, result: dict[str, Any]) -> None:
-    """Draw the arms of a finished experiment that diverged, were left out or stopped, and the way to complete them."""
+    """Draw the arms of a finished experiment that failed, were left out or stopped, and the way to complete them."""
     failed: dict[str, dict[str, str]] = result.get("failed") or {}
     for arm, seeds in failed.items():
-        name, numbers = ui.plain(findings.arm_label(arm)), ", ".join(seeds)
-        st.markdown(f":red[:material/error:] **{name}**, seed {numbers}: {ui.sentence(next(iter(seeds.values())))}")
+        name = ui.plain(findings.arm_label(arm))
+        for seed, why in seeds.items():
+            st.markdown(f":red[:material/error:] **{name}**, seed {seed}: {ui.sentence(why)}")
     for kind, title, act in (
         ("left_out_arms", "was left out", "Add it"),
         ("stopped", "was stopped early", "Train it to its end"),

@@ -15,23 +15,18 @@ KIND = "merge"
 
 def draw(ws: ui.Workspace, pid: str, result: dict[str, Any]) -> None:
     """Draw the choice among the tuned models that are still there; nothing if there is none."""
-    found = {
-        (arm, seed): key
-        for arm, seeds in result.get("tuned", {}).items()
-        for seed, key in seeds.items()
-        if ws.find("arm", key)
-    }
+    found = {of: told for of, told in merging.models_of(result).items() if ws.find("arm", told[0])}
     if not found:
         return
     with st.expander("Tuned models"):
         of = st.selectbox(
             "Model",
             sorted(found, key=lambda of: of[0] != "selected"),
-            format_func=lambda of: f"{findings.arm_label(of[0])}, seed {of[1]}",
+            format_func=lambda of: _name(*of, found[of][1]),
             key=ui.key("model-of"),
             width=420,
         )
-        arm = found[of]
+        arm, step = found[of]
         whole = merging.whole_model(ws, arm)
         if whole is None:
             st.caption("The adapter, in the format of PEFT; it is loaded beside its base model.")
@@ -44,6 +39,11 @@ def draw(ws: ui.Workspace, pid: str, result: dict[str, Any]) -> None:
         job = _jobs.watch(ws, pid, KIND)
         if job is None and whole is None and st.button("Merge into one model", icon=":material/merge:"):
             with ui.guard():
-                title = f"Merge {findings.arm_label(of[0])}, seed {of[1]}"
+                title = f"Merge {_name(*of, step)}"
                 tasks.start(ws, pid, KIND, {"arm": arm, "model": result["model"]}, title)
                 st.rerun()
+
+
+def _name(arm: str, seed: int, step: int | None) -> str:
+    diverged = "" if step is None else f", diverged: kept as of step {step:,}"
+    return f"{findings.arm_label(arm)}, seed {seed}{diverged}"

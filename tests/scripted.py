@@ -34,6 +34,10 @@ class Script:
     ----------
     diverging : set of (int, int)
         Seed and number of rows with which training diverges.
+    keeps : int
+        Steps after which a diverging training's weights were good last; 0 keeps none.
+    numberless : set of (int, int)
+        Seed and number of rows after which a model's test losses are no numbers; (0, 0) is the untuned model.
     silent : set of int
         Numbers of rows after which a model writes nothing.
     dies_at : int
@@ -48,6 +52,8 @@ class Script:
 
     word: str = "add"
     diverging: set[tuple[int, int]] = field(default_factory=set)
+    keeps: int = 0
+    numberless: set[tuple[int, int]] = field(default_factory=set)
     silent: set[int] = field(default_factory=set)
     dies_at: int = 0
     tuned: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
@@ -76,8 +82,9 @@ class Script:
         if len(self.tuned) == self.dies_at:
             raise KeyboardInterrupt
         progress.start("training", 2, "steps")
-        if (seed, len(rows)) in self.diverging:
-            raise DivergedError("training diverged at step 3 of 6: loss nan; lower the learning rate")
+        diverged = DivergedError("training diverged at step 3 of 6: loss nan; lower the learning rate")
+        if (diverges := (seed, len(rows)) in self.diverging) and not self.keeps:
+            raise diverged
         share = sum(self.word in e.text for e in rows) / len(rows)
         self.at_step(len(self.tuned))
         progress.advance(1, loss=2.0)
@@ -88,6 +95,9 @@ class Script:
         points = [{"step": s, "loss": 2.0 / s, "tokens": 7 * len(rows)} for s in range(1, steps + 1)]
         (folder / "log.jsonl").write_text("".join(json.dumps(p) + "\n" for p in points))
         result = TrainingResult(steps, steps, len(rows), 7 * len(rows), len(rows), 10, 1.0, 3.0, (0.5,) * steps, 0.9)
+        if diverges:
+            diverged.kept = dataclasses.replace(result, steps=self.keeps, stopped_of=6)
+            raise diverged
         if steps == 1:
             return dataclasses.replace(result, stopped_of=2)
         (folder / "result.json").write_text(json.dumps(result.to_dict()))
@@ -114,6 +124,8 @@ class Script:
             share = learned["share"] + 0.01 * learned["seed"]
             per_example[name] = [float(p < share) if metric.higher_is_better else 2 + p / 9 - share for p in places]
             ids[name] = [e.id for e in of]
+            if name == "test_loss" and (learned["seed"], learned["n"]) in self.numberless:
+                per_example[name][3] = float("nan")
         answers = ["" if learned["n"] in self.silent else "words" for _ in tests]
         means = {name: sum(values) / len(values) for name, values in per_example.items()}
         return Evaluation(per_example, ids, means, answers, [e.id for e in tests], seconds=2.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from curation import arms, design
 from curation.config import ExperimentConfig, TrainingConfig
 
@@ -80,14 +82,52 @@ def test_live_curves_are_by_arm_and_a_resumed_step_replaces_the_old_one() -> Non
     assert arms.live_curves([]) == {}
 
 
-def test_diverged_trainings_are_told_by_arm() -> None:
-    readings = [
-        {"stage": f"{arm}, seed {seed}: training", "done": 3, "diverged": 1.0}
-        for arm, seed in (("random", 1), ("selected", 0), ("random", 1), ("random", 2))
-    ]
-    readings.append({"stage": "full, seed 0: training", "done": 1, "loss": 3.0})
-    assert arms.diverged(readings) == {"random": [1, 2], "selected": [0]}
-    assert arms.diverged([{"stage": "training", "done": 1, "diverged": 1.0}]) == {}
+PLANNED = [[arm, seed, 12, 6] for arm in ("random", "selected", "full") for seed in (0, 1)]
+
+
+def ended(arm: str, seed: int, **outcome: float) -> dict[str, Any]:
+    return {"stage": f"{arm}, seed {seed}: done", "done": 1, **(outcome or {"judged": 1.0})}
+
+
+def told(*readings: dict[str, Any], left: tuple[str, ...] = (), stage: str = "", **stops: int | None) -> list[str]:
+    orders = {name.replace("_", ", seed "): step for name, step in stops.items()}
+    return [f"{of.state}: {of.told}" for of in arms.states(PLANNED, readings, left, orders, stage)]
+
+
+def test_an_arm_stands_as_the_job_has_told_not_as_its_place_in_the_order_suggests() -> None:
+    whole = [ended("random", seed) for seed in (0, 1)]
+    training = {"stage": "selected, seed 1: training", "done": 3, "loss": 3.0}
+    assert told() == ["waiting: waiting"] * 3
+    stage = "selected, seed 1: training"
+    now = ["tuned: tuned", "now: training, seed 1", "waiting: waiting"]
+    assert told(*whole, ended("selected", 0), training, stage=stage) == now
+    # The job does not run (paused, failed, cancelled): what is done stays done.
+    assert told(*whole, ended("selected", 0), training)[:2] == ["tuned: tuned", "waiting: waiting, 1 of 2 seeds done"]
+    # Left out while another arm was tuned, taken in again: it waits, though its turn was earlier.
+    assert told(stage=stage, left=("random",))[0] == "left out: left out"
+    assert told(stage=stage)[0] == "waiting: waiting"
+    assert told(ended("full", 0), ended("full", 1), stage="full, seed 1: done")[2] == "tuned: tuned"
+
+
+def test_a_stop_is_told_once_it_was_obeyed_and_not_done_once_it_is_taken_back() -> None:
+    stopped = [ended("random", 0), ended("random", 1, judged=1.0, stopped=4.0)]
+    assert told(*stopped, random_1=4)[0] == "tuned: tuned · stopped early: seed 1"
+    assert told(*stopped)[0] == "waiting: waiting, 1 of 2 seeds done"
+    assert told(*stopped, ended("random", 1))[0] == "tuned: tuned"  # trained to its end
+    late = [ended("random", 0), ended("random", 1)]
+    assert told(*late, random_1=None)[0] == "tuned: tuned"  # ordered when there was no step left
+
+
+def test_failed_trainings_are_told_with_what_is_kept_of_them() -> None:
+    diverged = ended("random", 1, diverged=1.0, kept=1200.0)
+    assert told(diverged)[0] == "failed: diverged with seed 1, kept as of step 1,200 · 1 of 2 seeds done"
+    both = [ended("random", 0, diverged=1.0), diverged]
+    assert told(*both)[0] == (
+        "failed: diverged with seed 0, nothing kept · diverged with seed 1, kept as of step 1,200"
+    )
+    assert told(*both, stage="random, seed 0: training")[0] == "now: training, seed 0"  # tried again
+    assert told(ended("full", 0, unjudged=1.0), ended("full", 1))[2] == "failed: can't be judged with seed 0"
+    assert told(*both, ended("random", 0), ended("random", 1))[0] == "tuned: tuned"
 
 
 def test_the_course_tells_the_training_under_way_and_what_is_left() -> None:

@@ -16,6 +16,7 @@ from curation import (
     evaluation,
     experiments,
     findings,
+    merging,
     pipeline,
     result_tables,
     results,
@@ -113,14 +114,93 @@ def test_a_diverged_training_is_said_and_the_other_seeds_judge(
 
     script.diverging, watcher = {(1, 8)}, Watcher()
     result = pipeline.run(workspace, run, watcher)["result"]
-    assert watcher.diverged == ["random, seed 1: training", "selected, seed 1: training"]
+    assert watcher.diverged == ["random, seed 1: done", "selected, seed 1: done"]
     assert set(result["failed"]) == {"random", "selected"} and list(result["failed"]["selected"]) == ["1"]
     assert result["arms"]["selected"]["metrics"]["exact_match"]["n_seeds"] == 2
     told = [w for w in findings.warnings(result) if "diverged" in w]
     assert told[1] == (
-        "The training of the arm Selected diverged with seed 1 and was stopped; its last good weights are kept. It is "
-        "judged by its other seeds. Lower the learning rate and start again."
+        "The training of the arm Selected diverged with seed 1 and was stopped; nothing was kept: it diverged before "
+        "its first good checkpoint. It is judged by its other seeds. Lower the learning rate and start again."
     )
+    assert result["kept"] == {}
+
+
+def test_the_last_good_weights_of_a_diverged_training_are_kept_told_and_can_be_merged(
+    workspace: Workspace, run: RunConfig, script: Script
+) -> None:
+    script.diverging, script.keeps = {(1, 8)}, 1
+    made = pipeline.run(workspace, run)
+    key, steps = made["result"]["kept"]["selected"]["1"]
+    folder = workspace.artefact("arm", key)
+    assert steps == 1 and len((folder / "log.jsonl").read_text().splitlines()) == 1  # as it was then
+    assert json.loads((folder / "result.json").read_text())["stopped_of"] == 6 and (folder / "model").is_dir()
+    assert "1" not in made["result"]["tuned"]["selected"]
+    assert merging.models_of(made["result"])["selected", 1] == (key, 1)
+    assert made["result"]["failed"]["selected"]["1"].endswith("; its weights are kept as of step 1")
+    assert any("diverged with seed 1 and was stopped; its weights are kept as of step 1. It is judged" in w
+               for w in findings.warnings(made["result"]))  # fmt: skip
+    script.diverging = {(s, 8) for s in range(3)}
+    with pytest.raises(TrainingError, match=r"kept as of step 1, in artefacts/arm/\w{32}/model of the workspace"):
+        pipeline.run(workspace, design(run, training=TrainingConfig(epochs=1.0)))
+
+
+def test_a_model_whose_values_are_no_numbers_is_said_kept_from_the_cache_and_the_others_go_on(
+    workspace: Workspace, run: RunConfig, script: Script
+) -> None:
+    script.numberless = {(1, 8)}
+    result = pipeline.run(workspace, run)["result"]
+    row = workspace.ids(result["tests"])[3][:12]
+    assert list(result["failed"]["selected"]) == ["1"] and "1" in result["tuned"]["selected"]
+    assert [w for w in findings.warnings(result) if "can't be judged" in w][1] == (
+        f"Selected, seed 1 can't be judged: its test loss on row {row} is nan; lower the learning rate and start "
+        "again, or leave the arm out. It is judged by its other seeds."
+    )
+    assert result["arms"]["selected"]["metrics"]["test_loss"]["n_seeds"] == 2
+    assert len(workspace.artefacts("evaluation")) == 1 + 2 + 2  # nothing is kept of such a judgement
+    script.numberless = {(s, 8) for s in range(3)}
+    again = design(run, training=TrainingConfig(epochs=1.0))
+    with pytest.raises(EvaluationError, match=r"selected, seed 2 can't be judged: its test loss on row \w+ is nan"):
+        pipeline.run(workspace, again)
+    script.numberless = set()
+    assert pipeline.run(workspace, again)["result"]["failed"] == {}
+    script.numberless = {(0, 0)}
+    with pytest.raises(EvaluationError, match=r"untuned model can't be judged: its test loss .* choose another dtype"):
+        pipeline.run(workspace, design(run, evaluation=EvaluationConfig(metrics=("test_loss",))))
+
+
+def test_query_losses_of_an_arm_that_another_query_set_watched_are_this_experiments_own(
+    workspace: Workspace, run: RunConfig, script: Script, tmp_path: Path
+) -> None:
+    def watched(result: dict[str, Any], arm: str) -> list[tuple[float, float]]:
+        points = result["curves"][arm]
+        return [(p["step"], p["query_loss"]) for p in points if p["seed"] == 0 and "query_loss" in p]
+
+    told = [(0, 0.9), (1, 0.5), (2, 0.5)]
+    first = pipeline.run(workspace, design(run, seeds=(0,)))["result"]
+    assert watched(first, "random") == watched(first, "selected") == told
+    asked = [{"prompt": f"spell the word number {900 + i}", "response": "x"} for i in range(3)]
+    other = dataclasses.replace(run, queries=write(tmp_path / "spell.jsonl", asked))
+    second = pipeline.run(workspace, design(other, seeds=(0,)))["result"]
+    assert len(script.tuned) == 3 and watched(second, "selected") == told  # the random arm is shared
+    means = [second["arms"][arm]["metrics"]["query_loss"]["mean"] for arm in ("zero_shot", "random")]
+    assert watched(second, "random") == [(0, pytest.approx(means[0])), (2, pytest.approx(means[1]))]
+    for arm in ("random", "selected"):  # as earlier versions left them
+        (workspace.artefact("arm", first["tuned"][arm]["0"]) / "watched.txt").unlink()
+    old = pipeline.run(workspace, design(run, seeds=(0,), exclude_overlap=True))["result"]
+    assert [step for arm in ("random", "selected") for step, _ in watched(old, arm)] == [0, 2, 0, 2]
+    early = design(other, seeds=(0,), training=TrainingConfig(early_stopping=True))
+    assert watched(pipeline.run(workspace, early)["result"], "random") == told  # its key holds the queries
+
+
+def test_a_training_that_two_query_sets_watched_tells_of_neither(
+    workspace: Workspace, run: RunConfig, script: Script, tmp_path: Path
+) -> None:
+    script.dies_at = 1
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(workspace, design(run, seeds=(0,)))
+    other = dataclasses.replace(run, queries=write(tmp_path / "q.jsonl", [{"prompt": "spell 9", "response": "x"}]))
+    result = pipeline.run(workspace, design(other, seeds=(0,)))["result"]
+    assert [p["step"] for p in result["curves"]["random"] if "query_loss" in p] == [0, 2]
 
 
 def test_when_every_training_diverges_the_experiment_fails_with_that_sentence(
@@ -322,4 +402,4 @@ def test_a_real_experiment_over_budgets_stops_early_and_is_judged_by_the_new_met
     watched = [(p["step"], p["query_loss"]) for p in result["curves"]["selected"] if "query_loss" in p]
     assert [step for step, _ in watched] == list(range(0, len(steps) + 1, 2))  # two steps a pass over 8 rows
     assert watched[0][1] == pytest.approx(result["arms"]["zero_shot"]["metrics"]["query_loss"]["mean"], rel=1e-5)
-    assert experiments.VERSION == 2
+    assert experiments.VERSION == 3

@@ -99,6 +99,11 @@ def test_when_too_few_parts_are_left_the_check_says_so(workspace: Workspace, run
     script.diverging = {(0, 6)}
     with pytest.raises(TrainingError, match=r"only 0 of 5 parts could be tuned, too few to correlate: training diverg"):
         pipeline.run(workspace, design(run, quantiles=ASKED, arms=("zero_shot",)))
+    script.diverging, script.numberless = set(), {(0, 6)}
+    with pytest.raises(
+        TrainingError, match=r"only 0 of 5 parts .*: part 1 of 5, seed 0 can't be judged: its test loss"
+    ):
+        pipeline.run(workspace, design(run, quantiles=ASKED, arms=("zero_shot",)))
 
 
 def test_a_part_that_is_too_small_is_refused(

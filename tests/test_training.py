@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -387,21 +389,106 @@ def test_stopped_by_hand_it_keeps_what_it_has_and_can_go_on_to_the_same_bytes(
     assert contents(cut) == contents(tmp_path / "whole")
 
 
-def test_nan_stops_the_training_and_the_last_good_checkpoint_is_kept(
+@pytest.mark.parametrize(("early_stopping", "steps"), [(False, range(1, 6)), (True, (3,))])
+def test_stopped_at_any_step_it_goes_on_to_the_same_bytes(
+    early_stopping: bool, steps: Sequence[int], model: ModelConfig, examples: list[Example], tmp_path: Path
+) -> None:
+    config = replace(CONFIG, early_stopping=early_stopping, save_every_epoch=True)  # 3 steps an epoch
+    run = partial(training.fine_tune, model, examples, config, seed=0, queries=examples[:2])
+    whole = run(tmp_path / "whole")
+    for at in steps:
+        progress, cut = Recording(stop_after=-1), tmp_path / str(at)
+        stopped = run(cut, progress=progress, stop=lambda progress=progress, at=at: progress.step == at)
+        assert (stopped.steps, stopped.stopped_of) == (at, 6)
+        assert stopped.query_losses == whole.query_losses[: at // 3] and (cut / "checkpoint-1").exists() == (at >= 3)
+        assert run(cut).query_losses == whole.query_losses
+        assert contents(cut) == contents(tmp_path / "whole")
+
+
+def test_a_stop_where_it_ends_by_itself_stops_nothing(
     model: ModelConfig, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "CHECKPOINT_SECONDS", 0.0)
+    losses = iter([0.5, 1.0, 2.0, 3.0])
+    monkeypatch.setattr(recorder, "answer_losses", lambda *_, **__: [next(losses)])
+    config, progress = replace(CONFIG, epochs=6.0, early_stopping=True), Recording(stop_after=-1)
+    queries, stop = examples[:1], lambda: progress.step == 9  # two epochs without a lower loss
+    result = training.fine_tune(
+        model, examples, config, tmp_path, seed=0, queries=queries, progress=progress, stop=stop
+    )
+    assert (result.steps, result.stopped_of, result.best_epoch) == (9, None, 1)
+    assert (tmp_path / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "saves", "at", "kept"),
+    [
+        ({}, True, 3, 1),  # the weights of step 2 gave the loss that is no number
+        ({"method": "full"}, True, 3, 1),
+        ({}, False, 5, 3),  # an epoch's end, judged
+        ({"early_stopping": True}, True, 8, 3),  # the best epoch, not the last
+        ({"method": "full"}, False, 5, None),
+        ({}, False, 3, None),
+    ],
+)
+def test_nan_stops_the_training_and_the_last_good_weights_are_kept_as_if_stopped_there(
+    changes: dict[str, Any],
+    saves: bool,
+    at: int,
+    kept: int | None,
+    model: ModelConfig,
+    examples: list[Example],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config, progress = replace(CONFIG, epochs=3.0, **changes), Recording(stop_after=-1)
+    if config.early_stopping:
+        losses = iter([2.0, 1.0, 2.0, 1.0, 2.0])  # before the first step and an epoch, then both and one more
+        monkeypatch.setattr(recorder, "answer_losses", lambda *_, **__: [next(losses)])
+    run = partial(training.fine_tune, model, examples, config, seed=0, queries=examples[:2])
+    if kept is not None:
+        stopped = run(tmp_path / "stopped", progress=progress, stop=lambda: progress.step == kept)
+    monkeypatch.setattr(recorder, "CHECKPOINT_SECONDS", 0.0 if saves else 1e9)
     compute = AnswerTrainer.compute_loss
 
     def poisoned(self: Any, *args: Any, **options: Any) -> Any:
-        return compute(self, *args, **options) * (float("nan") if self.state.global_step == 2 else 1.0)
+        return compute(self, *args, **options) * (float("nan") if self.state.global_step == at - 1 else 1.0)
 
     monkeypatch.setattr(AnswerTrainer, "compute_loss", poisoned)
-    with pytest.raises(TrainingError, match=r"diverged at step 3 of 6: loss nan.*last good checkpoint is checkpoint-2"):
+    with pytest.raises(training.DivergedError, match=rf"diverged at step {at} of 9: loss nan.*start again$") as caught:
+        run(tmp_path / "cut")
+    if kept is None:
+        assert caught.value.kept is None and not (tmp_path / "cut" / "model").exists()
+        return
+    assert caught.value.kept is not None and replace(caught.value.kept, seconds=0.0) == replace(stopped, seconds=0.0)
+    weights = [{p.name: p.read_bytes() for p in (tmp_path / name / "model").iterdir()} for name in ("stopped", "cut")]
+    assert weights[0] == weights[1]
+
+
+def test_a_gradient_without_a_number_says_nothing_against_the_weights_before_it(
+    model: ModelConfig, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "CHECKPOINT_SECONDS", 0.0)
+    log_of = recorder.Recorder.on_log
+
+    def poisoned(self: Any, args: Any, state: Any, control: Any, logs: dict[str, float], **options: Any) -> None:
+        if state.global_step == 3:
+            logs["grad_norm"] = float("inf")
+        log_of(self, args, state, control, logs, **options)
+
+    monkeypatch.setattr(recorder.Recorder, "on_log", poisoned)
+    with pytest.raises(training.DivergedError, match="gradient norm inf") as caught:
         training.fine_tune(model, examples, CONFIG, tmp_path, seed=0)
-    kept = load_file(tmp_path / "resume" / "checkpoint-2" / "adapter_model.safetensors")
-    assert all(torch.isfinite(value).all() for value in kept.values())
-    assert not (tmp_path / "model").exists()
+    assert caught.value.kept is not None and caught.value.kept.steps == 2
+    assert not list((tmp_path / "model").glob("*.pt*")) and not (tmp_path / "model" / checkpoints.COMPLETE).exists()
+
+
+def test_an_epoch_whose_query_loss_is_no_number_is_never_the_best(
+    model: ModelConfig, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([0.5, float("nan"), 2.0])
+    monkeypatch.setattr(recorder, "answer_losses", lambda *_, **__: [next(losses)])
+    config = replace(CONFIG, early_stopping=True)
+    assert training.fine_tune(model, examples, config, tmp_path, seed=0, queries=examples[:1]).best_epoch == 2
 
 
 def test_rows_without_a_learnable_token_are_listed(model: ModelConfig, examples: list[Example], tmp_path: Path) -> None:

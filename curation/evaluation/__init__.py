@@ -7,6 +7,7 @@ of several seeds into means with intervals. A metric is one file and one line of
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -140,6 +141,22 @@ def evaluate(
         rejected=[*judge.rejected.items(), *lacking],
         seconds=time.monotonic() - started,
     )
+
+
+class NotFiniteError(EvaluationError):
+    """A model's value on some row is no number, so nothing can be said of the model."""
+
+
+def require_finite(judged: Evaluation, title: str) -> None:
+    """Raise NotFiniteError if a value is no finite number; `title` is the training's, empty for the untuned model."""
+    cure = "lower the learning rate and start again, or leave the arm out"
+    if not title:
+        title, cure = "the untuned model", "choose another dtype or base model, or leave the row out"
+    for name, values in judged.per_example.items():
+        for row_id, value in zip(judged.ids[name], values, strict=True):
+            if not math.isfinite(value):
+                what = name.replace("_", " ")
+                raise NotFiniteError(f"{title} can't be judged: its {what} on row {row_id[:12]} is {value}; {cure}")
 
 
 def check(

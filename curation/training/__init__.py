@@ -6,7 +6,8 @@ between or not.
 
 A folder holds ``model/`` (adapter or full model in the standard format), ``log.jsonl`` (a line a step),
 ``tensorboard/`` (see `events`), ``result.json``, with `save_every_epoch` ``checkpoint-<k>/`` for LESS (Xia et al. 2024,
-section 4.1), and, until it is done, ``resume/`` with the trainer's own state, which is read with weights_only.
+section 4.1), and, until it is done, ``resume/`` with the trainer's own state, which is read with weights_only, and
+``best/``, the weights of the best epoch, or without competing epochs of the last one, to go back to from a NaN.
 
 Left out: several GPUs, packing (it would let rows see each other), gradient checkpointing.
 """
@@ -35,10 +36,6 @@ from curation.training.events import FOLDER
 VERSION = 1  # of the algorithm: part of an artefact's key
 PATIENCE = 2  # epochs without a lower loss after which `early_stopping` ends a training
 WATCHED = 64  # queries whose loss is measured where it is only shown
-
-
-class DivergedError(TrainingError):
-    """The loss or its gradient is no number any more; what was good last is kept."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +103,21 @@ class TrainingResult:
         )
 
 
+class DivergedError(TrainingError):
+    """The loss or its gradient is no number any more.
+
+    Attributes
+    ----------
+    kept : TrainingResult or None
+        What the training had done where its weights were good last, which are then in the folder's ``model/``.
+    artefact : Path or None
+        The artefact that holds them.
+    """
+
+    kept: TrainingResult | None = None
+    artefact: Path | None = None
+
+
 def fine_tune(
     model: ModelConfig,
     examples: Sequence[Example],
@@ -155,7 +167,8 @@ def fine_tune(
     Raises
     ------
     DivergedError
-        If the loss or gradient is not finite.
+        If the loss or gradient is not finite. Weights of before that are known to be good are then in ``model/``: the
+        last epoch's (with `early_stopping` the best one's; of every weight only with it), or those saved last.
     TrainingError
         If no row can be learned from, memory runs out, or options do not fit.
     ModelError
@@ -177,19 +190,24 @@ def fine_tune(
     if (folder / "result.json").is_file():
         return TrainingResult.from_dict(json.loads((folder / "result.json").read_text("utf-8")))
     progress.log(f"{len(rows)} examples, {len(rejected)} rejected; answers found by {encoder.method}")
-    with quiet(models.device(model)):
-        trained = train(
-            model,
-            config,
-            seed,
-            rows,
-            judged,
-            encoder,
-            folder,
-            progress,
-            stop,
-            {"report_to": list(trackers) or "none", "run_name": name or None},
-        )
+    try:
+        with quiet(models.device(model)):
+            trained = train(
+                model,
+                config,
+                seed,
+                rows,
+                judged,
+                encoder,
+                folder,
+                progress,
+                stop,
+                {"report_to": list(trackers) or "none", "run_name": name or None},
+            )
+    except DivergedError as diverged:
+        if diverged.kept is not None:
+            diverged.kept = dataclasses.replace(diverged.kept, rejected=rejected)
+        raise
     result = dataclasses.replace(trained, rejected=rejected)
     if result.stopped_of is not None:
         return result

@@ -6,6 +6,7 @@ Everything is written beside its place and renamed; nothing is pickled.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from safetensors.torch import save_file
 
 COMPLETE = "complete"  # holds the seconds taken; written last into a resume checkpoint, one without it is torn
+_RESUMING = ("*.pt", "*.pth", "trainer_state.json", COMPLETE)  # what a resume checkpoint holds beside weights
 
 
 def save_weights(model: Any, folder: Path) -> None:
@@ -27,15 +29,19 @@ def save_weights(model: Any, folder: Path) -> None:
         (folder / "README.md").unlink(missing_ok=True)
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint in `folder`; torn ones are removed."""
+def last_checkpoint(folder: Path, most: float = math.inf) -> Path | None:
+    """Return the newest whole checkpoint in `folder`, of at most `most` steps; torn ones are removed."""
     found = []
     for path in folder.glob("checkpoint-*"):
         if (path / COMPLETE).is_file():
             found.append(path)
         else:
             shutil.rmtree(path)
-    return max(found, key=lambda path: int(path.name.partition("-")[2]), default=None)
+    return max((path for path in found if _steps(path) <= most), key=_steps, default=None)
+
+
+def _steps(checkpoint: Path) -> int:
+    return int(checkpoint.name.partition("-")[2])
 
 
 def complete(checkpoint: Path, seconds: float) -> None:
@@ -47,7 +53,7 @@ def led_to(checkpoint: Path | None) -> tuple[int, float]:
     """Return the steps and the seconds that led to a whole checkpoint; zeros without one."""
     if checkpoint is None:
         return 0, 0.0
-    return int(checkpoint.name.partition("-")[2]), float((checkpoint / COMPLETE).read_text("utf-8") or 0)
+    return _steps(checkpoint), float((checkpoint / COMPLETE).read_text("utf-8") or 0)
 
 
 def save_optimizer(model: Any, optimizer: Any, folder: Path, learning_rate_mean: float) -> None:
@@ -69,12 +75,12 @@ def save_optimizer(model: Any, optimizer: Any, folder: Path, learning_rate_mean:
     (folder / "optimizer.json").write_text(json.dumps(scalars, indent=2) + "\n", "utf-8")
 
 
-def save_model(folder: Path, best: Path | None, model: Any, tokenizer: Any) -> None:
-    """Write ``model/``: the best epoch's weights where epochs were judged, else the last; plus a tokenizer."""
+def save_model(folder: Path, source: Path | None, model: Any, tokenizer: Any) -> None:
+    """Write ``model/``: the weights that lie in `source`, else the model's present ones; plus a tokenizer."""
     part = folder / "model.part"
     shutil.rmtree(part, ignore_errors=True)
-    if best is not None:
-        shutil.copytree(best, part)
+    if source is not None:
+        shutil.copytree(source, part, ignore=shutil.ignore_patterns(*_RESUMING))
     else:
         save_weights(model, part)
     if not hasattr(model, "peft_config"):

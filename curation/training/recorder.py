@@ -18,7 +18,7 @@ from curation.data.chat import Encoded
 from curation.losses import answer_losses
 from curation.progress import Progress
 from curation.training import PATIENCE, DivergedError
-from curation.training.checkpoints import complete, last_checkpoint, save_optimizer, save_weights
+from curation.training.checkpoints import complete, last_checkpoint, led_to, save_optimizer, save_weights
 from curation.training.events import Events
 from curation.training.plan import BatchPlan
 
@@ -65,6 +65,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
         self.history: list[dict[str, Any]] = []
         self.query_losses: dict[int, float] = {}  # epochs done → loss; 0 is before the first step
         self.stop, self.stopped = stop, False
+        self.sound = total  # steps after which the weights are known to give a finite loss, once it has diverged
         self.events = Events(folder)
         self._started = self._saved = self._stepped = time.monotonic()
 
@@ -93,8 +94,25 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
     @property
     def best(self) -> int | None:
         """The epoch of lowest query loss, where epochs compete and one has ended."""
-        ended = [k for k in self.query_losses if k] if self.config.early_stopping else []
+        ended = self._judged() if self.config.early_stopping else []
         return min(ended, key=lambda k: (self.query_losses[k], k), default=None)
+
+    def _judged(self) -> list[int]:
+        """Epochs that ended with a finite query loss."""
+        return [k for k, loss in self.query_losses.items() if k and math.isfinite(loss)]
+
+    def last_good(self) -> tuple[int, Path] | None:
+        """Return the weights to go back to once it has diverged, behind the steps that led to them; None without any.
+
+        Good is the best epoch where epochs compete; else what was judged or saved last, if a finite loss followed.
+        """
+        epoch = self.best if self.config.early_stopping else max(self._judged(), default=None)
+        found = [] if epoch is None else [(epoch * self.plan.steps_per_epoch, self.folder / "best")]
+        found = [one for one in found if one[1].is_dir()]
+        saved = last_checkpoint(self.folder / "resume", self.sound)
+        if saved is not None and not (found and self.config.early_stopping):
+            found.append((led_to(saved)[0], saved))
+        return max(found, default=None)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:  # noqa: ARG002
         """Begin the event files, and measure where the queries' loss starts from."""
@@ -114,11 +132,11 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
         step, loss, norm = state.global_step, logs["loss"], logs["grad_norm"]
         state.log_history.clear()  # kept in log.jsonl, once
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            kept = last_checkpoint(self.folder / "resume")
+            self.sound = step - 1 if math.isfinite(loss) else step - 2  # a loss is of the weights before its step
             raise DivergedError(
                 f"training diverged at step {step} of {self.total}: loss {loss}, gradient norm {norm}, learning rate "
                 f"{logs['learning_rate']:.3g}; lower the learning rate (it is {self.config.learning_rate:g}) and start "
-                f"again; the last good checkpoint is {kept.name if kept else 'the untouched base model'}"
+                "again"
             )
         tokens = self.plan.tokens(step - 1)
         entry = {"step": step, "epoch": round(state.epoch, 4), "loss": loss, "learning_rate": logs["learning_rate"]}
@@ -133,24 +151,25 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
         self.progress.advance(1, **told)
         # An epoch's end is saved once its own files are written (on_epoch_end); the run's end needs no resume file.
         ends = step % self.plan.steps_per_epoch == 0 or step >= self.total
-        control.should_save = not ends and now - self._saved >= CHECKPOINT_SECONDS
         if step < self.total and self.stop():
-            self.stopped = control.should_training_stop = control.should_save = True
+            self.stopped = control.should_training_stop = True
+        control.should_save = not ends and (self.stopped or now - self._saved >= CHECKPOINT_SECONDS)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any, optimizer: Any, **_: Any) -> None:  # noqa: ARG002
         """Write LESS's checkpoint, judge the epoch, and save for resuming if it is time."""
-        if self.stopped:  # in mid-epoch: it competes with no whole one, and may go on later
-            return
+        if self.stopped and state.global_step % self.plan.steps_per_epoch:
+            return  # in mid-epoch: it competes with no whole one, and may go on later
         epoch = math.ceil(state.global_step / self.plan.steps_per_epoch)
         if self.config.save_every_epoch:
             self._write(f"checkpoint-{epoch}", model, optimizer)
         if self.queries:
             self._judge(epoch, model)
-        if (best := self.best) is not None:
-            control.should_training_stop = control.should_training_stop or epoch - best >= PATIENCE
+        if (best := self.best) is not None and epoch - best >= PATIENCE:
+            control.should_training_stop, self.stopped = True, False  # it ends here by itself
         due = time.monotonic() - self._saved >= CHECKPOINT_SECONDS
         # A run that ends here needs no resume file; going on from one, it would not know that it was to end.
-        control.should_save = due and state.global_step < self.total and not control.should_training_stop
+        ends = state.global_step >= self.total or control.should_training_stop
+        control.should_save = self.stopped or (due and not ends)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Mark the checkpoint whole, with the time that it took to get there."""
@@ -160,7 +179,9 @@ class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skippe
     def _judge(self, epoch: int, model: Any) -> None:
         losses = answer_losses(model, self.queries, pad_id=self.pad_id, batch_size=self.config.micro_batch_size)
         loss = self.query_losses[epoch] = sum(losses) / len(losses)
-        if epoch and self.best == epoch:
+        # An adapter is small: the last epoch's is kept to go back to. Every weight is kept only where epochs compete.
+        small = self.config.method == "lora" and not self.config.early_stopping
+        if self.best == epoch or (small and math.isfinite(loss) and 0 < epoch * self.plan.steps_per_epoch < self.total):
             self._write("best", model)
         part = self.folder / "query_losses.json.part"
         part.write_text(json.dumps(self.query_losses), "utf-8")

@@ -35,7 +35,7 @@ from curation.data.chat import Encoded, Encoder
 from curation.errors import TrainingError
 from curation.losses import token_losses
 from curation.progress import Progress
-from curation.training import TrainingResult
+from curation.training import DivergedError, TrainingResult
 from curation.training.checkpoints import last_checkpoint, led_to, save_model, save_weights
 from curation.training.plan import BatchPlan
 from curation.training.recorder import Recorder
@@ -120,6 +120,11 @@ def train(
         progress.advance(done)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except DivergedError as diverged:
+        if (good := recorder.last_good()) is not None:
+            save_model(folder, good[1], trainer.model, encoder.tokenizer)
+            diverged.kept = _result(recorder, trainer.model, rows, good[0], stopped=True)
+        raise
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             f"out of memory with {config.micro_batch_size} examples a forward pass; lower micro_batch_size or "
@@ -127,23 +132,26 @@ def train(
         ) from error
     finally:
         recorder.events.close()
-    best, losses = recorder.best, recorder.query_losses
-    save_model(folder, None if best is None else folder / "best", trainer.model, encoder.tokenizer)
-    done = len(recorder.history)
-    last_epoch = [entry["loss"] for entry in recorder.history][-plan.steps_per_epoch :]
+    save_model(folder, None if recorder.best is None else folder / "best", trainer.model, encoder.tokenizer)
+    return _result(recorder, trainer.model, rows, len(recorder.history), stopped=recorder.stopped)
+
+
+def _result(recorder: Recorder, network: Any, rows: Sequence[Encoded], steps: int, *, stopped: bool) -> TrainingResult:
+    """What the training had done after `steps` steps."""
+    losses, of_epoch = recorder.query_losses, recorder.plan.steps_per_epoch
     return TrainingResult(
-        steps=done,
-        epochs=done / plan.steps_per_epoch,
+        steps=steps,
+        epochs=steps / of_epoch,
         n_examples=len(rows),
         tokens=sum(len(row.input_ids) for row in rows),
         learned_tokens=sum(sum(row.labels_mask) for row in rows),
-        trainable_parameters=sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-        loss=float(np.mean(last_epoch)),
+        trainable_parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
+        loss=float(np.mean([entry["loss"] for entry in recorder.history[:steps]][-of_epoch:])),
         seconds=recorder.seconds,
-        query_losses=tuple(losses[epoch] for epoch in sorted(losses) if epoch),
+        query_losses=tuple(losses[k] for k in sorted(losses) if k and min(k * of_epoch, recorder.total) <= steps),
         query_loss_before=losses.get(0),
-        best_epoch=best,
-        stopped_of=total if recorder.stopped else None,
+        best_epoch=recorder.best,
+        stopped_of=recorder.total if stopped else None,
     )
 
 

@@ -156,15 +156,18 @@ def test_arms_of_a_running_experiment_are_told_and_one_can_be_left_out_or_stoppe
 
     here = jobs.folder(workspace, job(workspace, sums, "running"))
     (here / "course.json").write_text(json.dumps(COURSE))
+    ended = [{"stage": f"random, seed {n}: done", "done": 1, "time": 1.0, "attempt": 1, "judged": 1.0} for n in (0, 1)]
+    with (here / "metrics.jsonl").open("a") as history:
+        history.writelines(json.dumps(reading) + "\n" for reading in ended)
     app = opened("train", sums)
     assert not app.exception
     told = words(app)
     assert "**3 of 4**" in told and "**Random** :gray[tuned]" in told and "**Full pool** :gray[waiting]" in told
     assert "**Selected** :gray[training, seed 0]" in told
     with (here / "metrics.jsonl").open("a") as history:
-        reading = {"stage": "random, seed 1: training", "done": 3, "time": 1.0, "attempt": 1, "diverged": 1.0}
+        reading = {"stage": "random, seed 1: done", "done": 1, "time": 1.0, "attempt": 1, "diverged": 1.0}
         history.write(json.dumps(reading) + "\n")
-    assert "**Random** :gray[diverged with seed 1]" in words(app.run())
+    assert "**Random** :gray[diverged with seed 1, nothing kept]" in words(app.run())
     keyed(app.button, "Leave out-jobrunning-full").click().run()
     keyed(app.button, "Stop and keep-jobrunning-selected, seed 0").click().run()
     assert Orders(here).left_out() == ("full",) and Orders(here).stops() == {"selected, seed 0": None}
@@ -185,13 +188,17 @@ def test_a_paused_experiment_says_so_and_can_be_resumed(
     app = opened("train", sums)
     keyed(app.button, "Pause-page-jobrunning").click().run()
     assert asked == [("jobrunning", True)]
-    job(workspace, sums, "paused")
+    here = jobs.folder(workspace, job(workspace, sums, "paused"))
+    (here / "course.json").write_text(json.dumps(COURSE))
+    reading = {"stage": "random, seed 0: done", "done": 1, "time": 1.0, "attempt": 1, "judged": 1.0}
+    (here / "metrics.jsonl").open("a").write(json.dumps(reading) + "\n")
     with workspace.write() as session:
         from curation.tables import Job
 
         session.delete(session.get_one(Job, "jobrunning"))
     app.run()
     assert "Paused. Resume it to go on from what is finished." in words(app)
+    assert "**Random** :gray[waiting, 1 of 2 seeds done]" in words(app)
     keyed(app.button, "Resume-page-jobpaused").click().run()
     assert asked[1:] == [("jobpaused", False)]
 

@@ -228,13 +228,18 @@ def test_a_tuned_adapter_is_shown_where_it_lies_and_merged_at_a_click(
     from curation import merging
 
     result = finish(workspace, sums) | {"tuned": {"selected": {"0": "a" * 32}, "random": {"0": "b" * 32}}}
+    result["kept"] = {"random": {"1": ["c" * 32, 4]}}
     key = workspace.experiments(sums)[0].key
     (workspace.artefact("experiment", key) / "result.json").write_text(json.dumps(result))
-    with workspace.build("arm", "a" * 32) as part:
-        (part / "model").mkdir()
-        (part / "model" / "adapter_config.json").write_text("{}")
+    for arm in "ac":
+        with workspace.build("arm", arm * 32) as part:
+            (part / "model").mkdir()
+            (part / "model" / "adapter_config.json").write_text("{}")
     app = opened("train", sums)
-    assert keyed(app.selectbox, "model-of").options == ["Selected, seed 0"]  # the other one is not there any more
+    assert keyed(app.selectbox, "model-of").options == [  # the third one is not there any more
+        "Selected, seed 0",
+        "Random, seed 1, diverged: kept as of step 4",
+    ]
     assert str(workspace.artefact("arm", "a" * 32) / "model") in [c.value for c in app.code]
     next(b for b in app.button if b.label == "Merge into one model").click().run()
     assert not app.exception
