@@ -50,33 +50,6 @@ def plan(
     return told
 
 
-def further_sizes(config: ExperimentConfig, n_selected: int, own: Mapping[str, int]) -> dict[str, int]:
-    """Return arm → examples of the further selections, files and sizes of a design, as `plan` takes them.
-
-    Parameters
-    ----------
-    config : ExperimentConfig
-        The design.
-    n_selected : int
-        Examples of the selection under test.
-    own : mapping of str to int
-        Sizes of the saved selections and subset files among its arms; other selections have their budget's.
-    """
-    found: dict[str, int] = {}
-    sized = {"selected": n_selected} if "selected" in config.arms else {}
-    for name, asked in config.selections.items():
-        sized[name] = own.get(name) or (asked.get("budget") or {}).get("examples") or n_selected
-        found[design.arm_name(name, sized[name], n_selected)] = sized[name]
-    for name in sized:
-        for size in config.budgets:
-            if size != n_selected or name != "selected":
-                found[design.arm_name(name, size, n_selected)] = size
-    for name in config.subsets:
-        for size in (own[name], *(b for b in config.budgets if b < own[name])):
-            found[design.arm_name(name, size, n_selected)] = size
-    return found
-
-
 _STAGE = re.compile(r"(.+), seed (\d+): (.+)")
 _CURVES = ("loss", "query_loss")
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.budgets import knees
+from curation.budgets import budgets_of, knees
 from curation.config import EvaluationConfig, ExperimentConfig, TrainingConfig
 from curation.design import ZERO_SHOT, Inputs, arm_ids, arm_sizes, base_of, training_of
 from curation.errors import EvaluationError, SelectionError, TrainingError
@@ -104,10 +104,11 @@ def experiment(
     tried = _run(ws, inputs, config, asked, progress, orders)
     key = key_of(stops={training_name(*of): steps for of, (steps, _) in tried.stopped.items()}, left=tried.left)
     n_tests = ws.count(inputs.tests) if inputs.tests else 0
+    budgets = budgets_of({arm: told["n_examples"] for arm, told in tried.arms.items()}, len(inputs.selected))
     result: dict[str, Any] = {
         "arms": {arm: {**tried.arms[arm], "metrics": told} for arm, told in summaries(tried.judged).items()},
         "differences": differences(tried.judged),
-        "knees": knees(tried.judged, len(inputs.selected)),
+        "knees": knees(tried.judged, budgets),
         "curves": tried.curves,
         "evaluations": tried.evaluations,
         "tuned": tried.tuned,

@@ -21,6 +21,7 @@ from curation.wording import (
     is_loss,
     metric_label,
     number,
+    one_of_each,
     shown,
 )
 
@@ -43,6 +44,7 @@ __all__ = [
     "is_loss",
     "main_metric",
     "metric_label",
+    "one_of_each",
     "shown",
     "warnings",
 ]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curation.config import EvaluationConfig, ExperimentConfig, TrainingConfig
+from curation.config import BudgetConfig, EvaluationConfig, ExperimentConfig, TrainingConfig
 from curation.cost import Cost
 from curation.design import ZERO_SHOT, Inputs
 from curation.experiments import arm_key, check, evaluation_key, measurable, test_rows, trainings
@@ -74,24 +74,33 @@ def of_config(ws: Workspace, asked: RunConfig, progress: Progress | None = None)
     CurationError
         As `estimate`, and if data or a subset file can't be read.
     """
-    from curation import design, pipeline, subset_files
+    from curation import comparison, design, pipeline, subset_files
 
     if asked.experiment is None or asked.model is None:
         return None
     pool, queries = pipeline.load(ws, asked.pool, "pool"), pipeline.load(ws, asked.queries, "query")
     tests = pipeline.load(ws, asked.tests, "test") if asked.tests else None
     ids = tuple(ws.ids(pool))
-    n = asked.selection.budget.examples
-    if n is None:
-        n = round((asked.selection.budget.tokens or 0) / pipeline.tokens(ws, pool, asked.model).mean())
-    sizes = {b: ids[:b] for b in (n, *asked.experiment.budgets)}
-    names = [*(arm for arm in asked.experiment.arms if arm == "selected"), *asked.experiment.selections]
-    others = {design.arm_name(name, b, n): rows for name in names for b, rows in sizes.items()}
-    others.pop("selected", None)
-    for name, path in asked.experiment.subsets.items():
-        rows = subset_files.read(ws, Path(path), pool)
-        others[design.arm_name(name, len(rows), n)] = rows
-    inputs = Inputs(asked.model, pool, queries, tests, ids, sizes[n], others, ids)
+    config, main = asked.experiment, asked.selection.budget
+    lengths = pipeline.tokens(ws, pool, asked.model)
+
+    def rows(budget: BudgetConfig) -> int:
+        return round((budget.tokens or 0) / lengths.mean()) if budget.examples is None else budget.examples
+
+    own: dict[str, tuple[BudgetConfig, int]] = {}
+    for name, one in config.selections.items():
+        if "saved" in one:
+            saved = comparison.open_artefact(ws, str(one["saved"]), name)
+            own[name] = saved.selection.budget, len(saved.ids)
+        elif one.get("budget"):
+            budget = BudgetConfig.from_dict(one["budget"])
+            own[name] = budget, rows(budget)
+    files = {name: subset_files.read(ws, Path(path), pool) for name, path in config.subsets.items()}
+    own |= {name: (BudgetConfig(examples=len(given)), len(given)) for name, given in files.items()}
+    ids, n = tuple(ws.ids(pool)), rows(main)
+    sizes = design.further_sizes(config, main, n, own)
+    others = {arm: files.get(design.base_of(arm), ids)[:size] for arm, size in sizes.items()}
+    inputs = Inputs(asked.model, pool, queries, tests, ids, ids[:n], others, ids)
     return estimate(ws, inputs, asked.experiment, progress)
 
 

@@ -20,17 +20,27 @@ _METRICS = {"token_f1": "Token F1", "rouge_l": "ROUGE-L", "pass_at_k": "pass@k"}
 def in_order(arms: Iterable[str]) -> list[str]:
     """Return arms in the order in which they are shown; those of a size of their own behind, the smallest first."""
 
-    def place(arm: str) -> tuple[int, str, int]:
+    def place(arm: str) -> tuple[int, str, bool, int]:
         base, _, size = arm.partition("@")
-        return list(ARMS).index(base) if base in ARMS else len(ARMS), base, int(size or 0)
+        known = list(ARMS).index(base) if base in ARMS else len(ARMS)
+        return known, base, size.endswith("t"), int(size.rstrip("t") or 0)
 
     return sorted(arms, key=place)
+
+
+def one_of_each(arms: Iterable[str]) -> list[str]:
+    """Return arms in order, of those that differ in size alone one: that of the main budget, or else the smallest."""
+    found: dict[str, str] = {}
+    for arm in in_order(arms):
+        found.setdefault(arm.partition("@")[0], arm)
+    return list(found.values())
 
 
 def arm_label(arm: str) -> str:
     """Return an arm's name as people write it, with its size where it has one of its own."""
     base, _, size = arm.partition("@")
-    return ARMS.get(base, base) + (f", {int(size):,} examples" if size else "")
+    unit = "tokens" if size.endswith("t") else "examples"
+    return ARMS.get(base, base) + (f", {int(size.rstrip('t')):,} {unit}" if size else "")
 
 
 def representation_label(name: str) -> str:

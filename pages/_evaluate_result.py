@@ -80,7 +80,7 @@ def _headline(result: dict[str, Any]) -> None:
     metric = findings.main_metric(result)
     st.caption(f"{findings.metric_label(metric)} of each arm")
     with st.container(horizontal=True, gap="small", key="arms-cards"):
-        for arm in (a for a in findings.arms_of(result) if "@" not in a):  # further sizes are on the budget curve
+        for arm in findings.one_of_each(result["arms"]):  # further sizes are on the budget curve
             value = result["arms"][arm]["metrics"][metric]
             with st.container(key=f"arm-{arm}", width=CARD):
                 st.metric(

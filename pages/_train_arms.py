@@ -7,10 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from curation import comparison, findings, presets, selectors, subset_files, workbench
+from curation import comparison, findings, presets, selectors, workbench
 from curation.config import ExperimentConfig
-from curation.errors import CurationError
-from pages import _form
+from pages import _form, _train_sizes
 from pages import _shell as ui
 
 SEEDS = 10
@@ -167,34 +166,6 @@ def _saved(ws: ui.Workspace, pid: str, chosen: comparison.Saved) -> dict[str, st
     """Key → name of the saved selections that could be further arms: those of the same pool."""
     pool, found = chosen.represented.record["pool"], {}
     for one in ws.selections(pid):
-        if one.subset not in found and opened(ws, one.subset)[1] == pool:
+        if one.subset not in found and (of := _train_sizes.opened(ws, one.subset)) and of[2] == pool:
             found[one.subset] = f"{one.name} v{one.version}".replace("@", " at ")
     return found
-
-
-@st.cache_data(max_entries=256, show_spinner=False)
-def _opened(root: str, key: str) -> tuple[int, str]:  # noqa: ARG001  # part of what it is kept by
-    saved = comparison.open_artefact(ui.workspace(), key)
-    return len(saved.ids), str(saved.represented.record["pool"])
-
-
-def opened(ws: ui.Workspace, key: str) -> tuple[int, str]:
-    """Return size and pool of a saved selection; a size of 0 and no pool if it can't be opened any more."""
-    try:
-        return _opened(str(ws.root), key)
-    except CurationError:
-        return 0, ""
-
-
-@st.cache_data(max_entries=64, show_spinner="Looking up the file's rows in the pool …")
-def _rows_of(root: str, path: str, changed: float, pool: str) -> int:  # noqa: ARG001  # as above
-    return len(subset_files.read(ui.workspace(), Path(path), pool))
-
-
-def own_sizes(ws: ui.Workspace, config: ExperimentConfig, pool: str) -> dict[str, int]:
-    """Return the sizes of the saved selections and files among the arms; CurationError if a file can't be used."""
-    sizes = {name: opened(ws, one["saved"])[0] for name, one in config.selections.items() if "saved" in one}
-    for name, path in config.subsets.items():
-        changed = Path(path).stat().st_mtime if Path(path).is_file() else 0.0
-        sizes[name] = _rows_of(str(ws.root), path, changed, pool)
-    return sizes

@@ -128,9 +128,16 @@ def write(path: Path, lines: list[dict[str, Any]]) -> DatasetConfig:
     return DatasetConfig(path=str(path))
 
 
-def make_run(folder: Path, model: Path) -> RunConfig:
-    """Return a run on 40 rows of four kinds, of which the query asks for the first; budget 8, 20 tests."""
-    pool = [{"prompt": KINDS[i % 4].format(i, i + 1), "response": f"answer {i}", "id": f"p{i}"} for i in range(40)]
+def make_run(folder: Path, model: Path, *, spread: bool = False) -> RunConfig:
+    """Return a run on 40 rows of four kinds, of which the query asks for the first; budget 8, 20 tests.
+
+    With `spread` rows are of many lengths, so that a budget in tokens holds other numbers of them.
+    """
+    words = [" and" * (i % 7 * 3 if spread else 0) for i in range(40)]
+    pool = [
+        {"prompt": KINDS[i % 4].format(i, i + 1) + words[i], "response": f"answer {i}", "id": f"p{i}"}
+        for i in range(40)
+    ]
     tests = [{"prompt": f"add the numbers {i} and {i + 7}", "response": str(2 * i + 7)} for i in range(500, 520)]
     return RunConfig(
         pool=write(folder / "pool.jsonl", pool),

@@ -117,3 +117,10 @@ def test_cost_is_told_only_for_a_gain(result: dict[str, Any]) -> None:
     gain = 100 * result["differences"]["selected"]["exact_match"]["versus_zero_shot"]["mean"]
     assert f"{12 / gain:.2g} examples" in findings.cost(result)
     assert findings.cost(against(result, "zero_shot", told(0.01, -0.02, 0.04, None))) == ""
+
+
+def test_budgets_in_tokens_are_labelled_and_of_each_arm_one_size_is_shown() -> None:
+    arms = ["own@60", "greedy@900t", "selected", "selected@20", "random", "random@900t", "random@60", "own@20"]
+    assert findings.one_of_each(arms) == ["random", "selected", "greedy@900t", "own@20"]
+    assert findings.arm_label("greedy@9000t") == "greedy, 9,000 tokens"
+    assert findings.arm_label("own@1200") == "own, 1,200 examples"
