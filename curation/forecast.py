@@ -22,7 +22,7 @@ from curation.cost import Cost
 from curation.design import ZERO_SHOT, Inputs
 from curation.experiments import arm_key, check, evaluation_key, measurable, test_rows, trainings
 from curation.held_out import hold_out
-from curation.memory import Peak, resident
+from curation.memory import Peak, free, free_on_gpu
 from curation.progress import Progress, Silent
 from curation.workspace import Workspace
 
@@ -116,14 +116,14 @@ def _price(
     from curation import evaluation
 
     tuning: dict[str, float] = {}
-    disk = memory = gpu_memory = 0
+    disk = passing = memory = gpu_memory = 0
     if todo:
         progress.start("trying a few steps of a training", 0, "steps")
         tried = _try_training(ws, inputs, todo[0][2])
         for arm, n, training in todo:
             told = tried.whole(training, n)
             tuning[arm] = tuning.get(arm, 0.0) + told.seconds
-            disk += told.disk
+            disk, passing = disk + told.disk, max(passing, told.while_tuning)
             memory, gpu_memory = max(memory, told.memory), max(gpu_memory, told.gpu_memory)
     judging = {"seconds": 0.0}
     if judgings:
@@ -146,7 +146,7 @@ def _price(
         reused,
         "tried a few steps of training, and judged one batch of rows, with this model on your own rows"
         + ("" if evaluation.on_rows(asked.metrics) == asked.metrics else "; harness tasks come on top, untold"),
-        _warnings(ws, memory, disk),
+        _warnings(ws, memory, gpu_memory, disk, passing),
     )
 
 
@@ -178,21 +178,22 @@ def _try_judging(
     return loading + max(0.0, took - loading) * batches, peak
 
 
-def _warnings(ws: Workspace, memory: int, disk: int) -> tuple[str, ...]:
-    """Say what will not fit."""
-    import psutil
-
+def _warnings(ws: Workspace, memory: int, gpu_memory: int, disk: int, passing: int) -> tuple[str, ...]:
+    """Say what will not fit; `passing` is what one training writes besides and removes once it is done."""
     told = []
-    free = psutil.virtual_memory().available + resident()
-    if memory > free:
-        told.append(
-            f"It needs about {memory / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: lower micro_batch_size "
-            "or the longest conversation, choose LoRA or a smaller model, or close other programs."
-        )
+    for needed, room, where in (
+        (memory, free(), "of memory"),
+        (gpu_memory, free_on_gpu() if gpu_memory else 0, "on the GPU"),
+    ):
+        if needed > room:
+            told.append(
+                f"It needs about {needed / 1e9:.1f} GB {where} and {room / 1e9:.1f} GB are free: lower "
+                "micro_batch_size or the longest conversation, choose LoRA or a smaller model, or close other programs."
+            )
     room = shutil.disk_usage(ws.root).free
-    if disk > room:
+    if disk + passing > room:
         told.append(
-            f"It writes about {disk / 1e9:.1f} GB and the workspace's disk has {room / 1e9:.1f} GB free: free some "
-            "space, choose LoRA, or fewer arms or seeds."
+            f"It writes about {disk / 1e9:.1f} GB, for a while up to {passing / 1e9:.1f} GB more to resume from, and "
+            f"the workspace's disk has {room / 1e9:.1f} GB free: free some space, choose LoRA, or fewer arms or seeds."
         )
     return tuple(told)
