@@ -119,6 +119,12 @@ def fingerprint(name: str, revision: str = "") -> str:
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
+def changed(name: str) -> float:
+    """Return when a file of a model's folder last changed (seconds since 1970); 0 of the hub's, told by revision."""
+    folder = SHIPPED / name if name == DEMO_MODEL else Path(name).expanduser()
+    return max((p.stat().st_mtime for p in folder.glob("*") if p.is_file()), default=0.0)
+
+
 def device(config: ModelConfig) -> str:
     """Return ``"cuda"`` or ``"cpu"``: what the config asks for, or what there is when it says auto."""
     import torch

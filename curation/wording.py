@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -82,6 +82,12 @@ def number(metric: str, value: float) -> str:
     """Return a value without its unit: nats, or points of a percentage."""
     text = f"{value:.3f}" if is_loss(metric) else f"{100 * value:.1f}"
     return minus(text.removeprefix("-") if float(text) == 0 else text)
+
+
+def listed(metrics: Sequence[str]) -> str:
+    """Return metrics as they stand in a sentence: ``query loss, test loss and exact match``."""
+    names = [metric_label(m) if m in _METRICS else metric_label(m).lower() for m in metrics]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def counted(n: int, thing: str) -> str:
