@@ -46,7 +46,7 @@ def plan(
         training = design.training_of(arm, config, n_selected)
         n_steps = design.steps(training, n)
         seen = n_steps * min(training.batch_size, n)
-        told.append(ArmPlan(arm, n, n_steps, seen, 0 if arm == "zero_shot" else len(config.seeds)))
+        told.append(ArmPlan(arm, n, n_steps, seen, 0 if arm in design.untuned(config) else len(config.seeds)))
     return told
 
 
@@ -90,10 +90,14 @@ def under_way(stage: str) -> tuple[str, int, str] | None:
 
 
 def course_of(config: ExperimentConfig, inputs: design.Inputs) -> list[list[Any]]:
-    """Return arm, seed, examples and optimizer steps of each training of an experiment, in their turn."""
+    """Return arm, seed, examples and optimizer steps of each training of an experiment, in their turn.
+
+    Before them stand the further models that are judged as they are, with no steps.
+    """
     sizes = {arm: len(ids) for arm, ids in inputs.others.items()}
     planned = plan(config, len(inputs.selected), len(inputs.candidates), sizes)
-    return [[p.arm, seed, p.n_examples, p.steps] for p in planned if p.trainings for seed in config.seeds]
+    models = [[arm, config.seeds[0], 0, 0] for arm in config.models]
+    return models + [[p.arm, seed, p.n_examples, p.steps] for p in planned if p.trainings for seed in config.seeds]
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ def course(planned: Sequence[Sequence[Any]], readings: Sequence[Mapping[str, Any
     steps = [(of, r) for r in readings if r.get("loss") is not None and (of := under_way(r["stage"]))]
     if not steps:
         return None
+    planned = [row for row in planned if row[3]]
     (arm, seed, _), last = steps[-1]
     place = next((n for n, (a, s, *_) in enumerate(planned) if (a, s) == (arm, seed)), None)
     if place is None:

@@ -72,7 +72,7 @@ def lines(result: Mapping[str, Any], metric: str) -> list[Line]:
         {arm: told.get("n_examples", 0) for arm, told in result["arms"].items()}, len(result["selected"])
     )
     for arm in in_order(result["arms"]):
-        if arm not in (ZERO_SHOT, "full", "off_task"):
+        if arm not in (ZERO_SHOT, "full", "off_task", *result.get("models", ())):
             value = result["arms"][arm]["metrics"][metric]
             point = Point(arm, sizes[arm], value["mean"], value["low"], value["high"])
             found.setdefault(base_of(arm), []).append(point)

@@ -1,7 +1,7 @@
 """What an experiment compares: which arms, at which sizes, each tuned on which rows for how many steps.
 
 An arm's name is what it is of: ``zero_shot``, ``random``, ``off_task``, ``selected``, ``full``, or the name of a
-further selection or subset file; behind an ``@`` stands the budget that was asked for it where that is not the
+further selection, subset file or model; behind an ``@`` stands the budget that was asked for it where that is not the
 selection's own: examples as a number, tokens with a ``t``. For every budget at which a selection or file is tuned there
 is one random arm, however many rows each selector found room for.
 
@@ -61,6 +61,11 @@ class Inputs:
 def arm_name(base: str, size: int | str, main: int | str) -> str:
     """Return the name of an arm of a size (see `size_of`), where that of the selection under test is `main`."""
     return base if size == main else f"{base}@{size}"
+
+
+def untuned(config: ExperimentConfig) -> tuple[str, ...]:
+    """Return the arms that are not tuned: the base model as it is, and further models."""
+    return ZERO_SHOT, *config.models
 
 
 def size_of(budget: BudgetConfig) -> str:
@@ -153,13 +158,15 @@ def arm_sizes(
     for arm, n in others.items():
         drawn.setdefault(arm.partition("@")[2], n)
     found = {
-        ZERO_SHOT: {ZERO_SHOT: 0},
+        ZERO_SHOT: dict.fromkeys(untuned(config), 0),
         "random": {arm_name("random", size, ""): n for size, n in sorted(drawn.items(), key=lambda drawn: drawn[1])},
         "off_task": {"off_task": n_selected},
         "selected": {},
         "full": {"full": n_candidates},
     }
-    first = [found[kind] for kind in ARMS[:-2] if kind in config.arms]
+    if ZERO_SHOT not in config.arms:
+        del found[ZERO_SHOT][ZERO_SHOT]
+    first = [found[kind] for kind in ARMS[:-2] if kind in (ZERO_SHOT, *config.arms)]
     last = [found["full"]] if "full" in config.arms else []
     return {arm: n for arms in (*first, given, *last) for arm, n in arms.items()}
 

@@ -1,24 +1,26 @@
 """Arms × seeds: tune the base model on each arm's subset, judge every one the same way, put error bars on it.
 
-An arm (`design`) is a selection, a random or off-task subset of the same size, a subset file, the whole pool, or the
-base model as it is (zero-shot, always worth having: on modern bases 500 examples often hurt). Every tuned arm starts
-from the same weights with the same options. Tuned models and their judgements are artefacts of their own, so a stopped
-experiment goes on with the arm at which it stopped. While it runs, `orders` may leave an arm out or stop a training;
-the result says so and has a key of its own.
+An arm (`design`) is a selection, a random or off-task subset of the same size, a subset file, the whole pool, the base
+model as it is (zero-shot, always worth having: on modern bases 500 examples often hurt), or a further model as it is
+(`external`). Every tuned arm starts from the same weights with the same options. Tuned models and their judgements are
+artefacts of their own, so a stopped experiment goes on with the arm at which it stopped. While it runs, `orders` may
+leave an arm out or stop a training; the result says so and has a key of its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.budgets import budgets_of, knees
 from curation.config import EvaluationConfig, ExperimentConfig, TrainingConfig
-from curation.design import ZERO_SHOT, Inputs, arm_ids, arm_sizes, base_of, training_of
+from curation.design import ZERO_SHOT, Inputs, arm_ids, arm_sizes, training_of, untuned
+from curation.effects import differences, summaries, unanswered
 from curation.errors import EvaluationError, SelectionError, TrainingError
+from curation.external import Other, identities, others
 from curation.held_out import hold_out
 from curation.orders import ArmLeftOutError, Orders, training_name
 from curation.progress import Progress, Silent
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from curation.data.rows import Example
     from curation.evaluation import Evaluation
 
-__all__ = ["ZERO_SHOT", "Inputs", "arm_ids", "arm_key", "experiment", "judge", "tune"]
+__all__ = ["ZERO_SHOT", "Inputs", "arm_ids", "arm_key", "differences", "experiment", "judge", "summaries", "tune"]
 
 VERSION = 2
 _ASIDE = ("price_per_hour", "quantiles", "trackers")  # options that change nothing of the result
@@ -63,7 +65,8 @@ def experiment(
         number of arms), ``knees`` (see `curation.budgets`), ``curves`` (arm → points of the loss curves),
         ``evaluations`` and ``tuned`` (arm → seed → key), ``failed`` (arm → seed → why), ``stopped`` (arm → seed →
         steps taken and planned), ``left_out_arms``, ``unanswered`` (arm → empty and all answers), ``overlap`` (see
-        `held_out`), ``n_test``, ``n_query``, ``n_dev``, ``config``.
+        `held_out`), ``models`` (arm → further model), ``without_losses`` (those of them with other tokens),
+        ``n_test``, ``n_query``, ``n_dev``, ``config``.
 
     Raises
     ------
@@ -73,6 +76,8 @@ def experiment(
         If the selection is empty, or an arm can't draw as many rows as it is to.
     TrainingError
         If training fails, or diverged in every arm.
+    ModelError
+        If a model can't be loaded; further ones are judged before anything is tuned.
     """
     from curation.evaluation import fingerprints
     from curation.models import fingerprint
@@ -82,8 +87,11 @@ def experiment(
         raise SelectionError("the selection is empty, expected at least one example; raise the budget and start again")
     inputs, overlap = hold_out(ws, inputs, config, progress)
     asked = dataclasses.replace(config.evaluation, metrics=measurable(config.evaluation, inputs.tests))
+    further = others(inputs, config, asked, [*ws.examples(inputs.queries), *test_rows(ws, inputs)])
     weights = fingerprint(inputs.model.name, inputs.model.revision)
     model = {k: v for k, v in inputs.model.to_dict().items() if k not in ("name", "revision", "device")}
+
+    depends = {"files": fingerprints(asked), "further": identities(further)}
 
     def key_of(**disturbed: Any) -> str:
         return content_key(
@@ -91,9 +99,9 @@ def experiment(
             version=VERSION,
             weights=weights,
             model=model,
-            config={k: v for k, v in config.to_dict().items() if k not in _ASIDE},
+            config={k: v for k, v in config.to_dict().items() if k not in _ASIDE and (v or k != "models")},
             **{k: v for k, v in dataclasses.asdict(inputs).items() if k != "model"},
-            **{name: value for name, value in {**disturbed, "files": fingerprints(asked)}.items() if value},
+            **{name: value for name, value in {**disturbed, **depends}.items() if value},
         )
 
     key = key_of(stops=orders.stops(), left=orders.left_out())
@@ -101,13 +109,13 @@ def experiment(
         return key, json.loads((folder / "result.json").read_text())
     check(ws, inputs, asked)
     require_trackers(config.trackers)
-    tried = _run(ws, inputs, config, asked, progress, orders)
+    tried = _run(ws, inputs, config, asked, further, progress, orders)
     key = key_of(stops={training_name(*of): steps for of, (steps, _) in tried.stopped.items()}, left=tried.left)
     n_tests = ws.count(inputs.tests) if inputs.tests else 0
     budgets = budgets_of({arm: told["n_examples"] for arm, told in tried.arms.items()}, len(inputs.selected))
     result: dict[str, Any] = {
         "arms": {arm: {**tried.arms[arm], "metrics": told} for arm, told in summaries(tried.judged).items()},
-        "differences": differences(tried.judged),
+        "differences": differences(tried.judged, [arm for arm in further if arm in tried.judged]),
         "knees": knees(tried.judged, budgets),
         "curves": tried.curves,
         "evaluations": tried.evaluations,
@@ -115,7 +123,7 @@ def experiment(
         "failed": tried.failed,
         "stopped": _by_arm(tried.stopped),
         "left_out_arms": list(tried.left),
-        "unanswered": _unanswered(tried.judged),
+        "unanswered": unanswered(tried.judged),
         "overlap": overlap,
         "n_query": ws.count(inputs.queries),
         "n_test": n_tests - len(inputs.left_out),
@@ -126,6 +134,8 @@ def experiment(
         "tests": inputs.tests,
         "left_out": list(inputs.left_out),
         "model": inputs.model.to_dict(),
+        "models": {arm: one.model.to_dict() for arm, one in further.items()},
+        "without_losses": [arm for arm, one in further.items() if one.asked != asked],
         "seeds": list(config.seeds),
         "config": config.to_dict(),
     }
@@ -159,11 +169,11 @@ class _Tried:
 def trainings(
     ws: Workspace, inputs: Inputs, config: ExperimentConfig
 ) -> Iterator[tuple[str, int, tuple[str, ...], TrainingConfig]]:
-    """Yield arm, seed, ids and options of each training in its turn; zero-shot once, with no ids."""
+    """Yield arm, seed, ids and options of each training in its turn; arms that are not tuned once, with no ids."""
     tokens = lengths(ws, inputs) if config.equal == "tokens" else None
     sizes = {arm: len(ids) for arm, ids in inputs.others.items()}
     for arm in arm_sizes(config, len(inputs.selected), len(inputs.candidates), sizes):
-        for seed in config.seeds[:1] if arm == ZERO_SHOT else config.seeds:
+        for seed in config.seeds[:1] if arm in untuned(config) else config.seeds:
             ids = arm_ids(arm, inputs, seed, tokens)
             yield arm, seed, ids, training_of(arm, config, len(inputs.selected))
 
@@ -173,6 +183,7 @@ def _run(
     inputs: Inputs,
     config: ExperimentConfig,
     asked: EvaluationConfig,
+    further: Mapping[str, Other],
     progress: Progress,
     orders: Orders,
 ) -> _Tried:
@@ -185,12 +196,15 @@ def _run(
         if place is None:
             break
         try:
-            error = _one(ws, inputs, waiting[place], config, asked, progress, orders, tried) or error
+            other = further.get(waiting[place][0])
+            at = dataclasses.replace(inputs, model=other.model) if other else inputs
+            judging = other.asked if other else asked
+            error = _one(ws, at, waiting[place], config, judging, progress, orders, tried) or error
             waiting.pop(place)
         except ArmLeftOutError as told:
             progress.log(f"the arm {told} is left out; the others go on")
     tried.leave(left)
-    if error is not None and not tried.judged.keys() - {ZERO_SHOT}:
+    if error is not None and not tried.judged.keys() - {*untuned(config)}:
         raise error
     if not tried.judged:
         raise EvaluationError("every arm was left out, so there is nothing to judge; take one in again and resume")
@@ -214,7 +228,7 @@ def _one(
     watching: dict[str, Any] = {"progress": progress, "orders": orders, "title": training_name(arm, seed)}
     told = tried.arms.setdefault(arm, {"n_examples": 0, "tokens": 0, "seen": 0, "seconds": 0.0})
     adapter = None
-    if arm != ZERO_SHOT:
+    if arm not in untuned(config):
         try:
             adapter = tune(ws, inputs, ids, training, seed, trackers=config.trackers, **watching)
         except DivergedError as failed:
@@ -348,53 +362,3 @@ def measurable(config: EvaluationConfig, tests: str | None) -> tuple[str, ...]:
             f"the metrics {', '.join(config.metrics)} need a test set and there is none; load one, or add query_loss"
         )
     return kept
-
-
-def _unanswered(judged: dict[str, list[Evaluation]]) -> dict[str, list[int]]:
-    """Arm → how many answers are empty, and of how many, over all seeds."""
-    told = {}
-    for arm, evaluations in judged.items():
-        answers = [answer for e in evaluations for answer in e.answers]
-        told[arm] = [sum(not answer.strip() for answer in answers), len(answers)]
-    return told
-
-
-def summaries(judged: dict[str, list[Evaluation]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Arm → metric → mean and 95 % interval over seeds and examples, and the mean of each seed."""
-    from curation.evaluation import statistics
-
-    return {
-        arm: {
-            metric: {**interval.to_dict(), "per_seed": [e.summary[metric] for e in evaluations]}
-            for metric, interval in statistics.summarise(evaluations).items()
-        }
-        for arm, evaluations in judged.items()
-    }
-
-
-def differences(judged: dict[str, list[Evaluation]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Arm → metric → difference from random of its size and from zero-shot, paired by example.
-
-    Those from one kind of baseline are a family, corrected for its size (Holm).
-    """
-    from curation.evaluation import METRICS, statistics
-
-    told: dict[str, dict[str, dict[str, Any]]] = {}
-    for other in ("random", ZERO_SHOT):
-        found = {
-            arm: statistics.compare(evaluations, judged[baseline])
-            for arm, evaluations in judged.items()
-            if (baseline := _baseline(arm, other)) in judged and base_of(arm) not in (other, ZERO_SHOT)
-        }
-        for metric in dict.fromkeys(name for by_metric in found.values() for name in by_metric):
-            family = {arm: by_metric[metric] for arm, by_metric in found.items() if metric in by_metric}
-            better = METRICS.load(metric).higher_is_better
-            for arm, one in statistics.holm(family, higher_is_better=better).items():
-                row = {**one.to_dict(), "distinguishable": one.distinguishable}
-                told.setdefault(arm, {}).setdefault(metric, {})[f"versus_{other}"] = row
-    return told
-
-
-def _baseline(arm: str, other: str) -> str:
-    """Name of the arm that `arm` is compared with: for random the one of its size."""
-    return arm.replace(base_of(arm), other, 1) if other == "random" else other

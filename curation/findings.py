@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from curation.cautions import LENGTH_RATIO, TIS, warnings
+from curation.judged import arms_of, judged_arms, main_metric, tuned_arms, verdict_of
 from curation.wording import (
     ARMS,
     arm_label,
+    arm_words,
     difference,
     ends,
     in_order,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ADVICE",
     "ARMS",
+    "LENGTH_RATIO",
     "Finding",
     "arm_label",
     "arms_of",
@@ -43,18 +47,16 @@ __all__ = [
     "findings",
     "interval",
     "is_loss",
+    "judged_arms",
     "listed",
     "main_metric",
     "metric_label",
     "one_of_each",
     "shown",
+    "tuned_arms",
     "warnings",
 ]
 
-FEW_TESTS = 100
-LENGTH_RATIO = 2.0
-
-TIS = "TIS, arXiv 2602.14696"
 ADVICE = (
     (
         "Distance to the query set predicts the loss on those very queries, far less the test loss or the task "
@@ -81,21 +83,6 @@ ADVICE = (
 )
 
 
-# ---------------------------------------------------------------------------------------------------------- numbers
-
-
-def arms_of(result: Mapping[str, Any]) -> list[str]:
-    """Return a result's arms in the order in which they are shown: untuned, random, selected, full pool."""
-    return in_order(result["arms"])
-
-
-def main_metric(result: Mapping[str, Any]) -> str:
-    """Return the metric that the headline is about: the task's own if there is one, else the test or query loss."""
-    metrics: list[str] = result["metrics"]
-    ranked = [m for m in metrics if not is_loss(m)] + [m for m in ("test_loss", "query_loss") if m in metrics]
-    return (ranked or metrics)[0]
-
-
 # -------------------------------------------------------------------------------------------------------- sentences
 
 
@@ -108,7 +95,7 @@ class Finding:
 
 
 def findings(result: Mapping[str, Any]) -> list[Finding]:
-    """Return what the result says on its main metric: against random first, then against zero-shot, then the full pool.
+    """Return what the result says on its main metric: against random, zero-shot, the full pool, then other models.
 
     Returns
     -------
@@ -119,6 +106,8 @@ def findings(result: Mapping[str, Any]) -> list[Finding]:
     arms = result["arms"]
     told = []
     arm = next((a for a in ("selected", "random", "full") if a in arms), None)
+    if arm is None and "zero_shot" not in arms:
+        arm = next((a for a in judged_arms(result, metric)), arms_of(result)[0])
     if arm is None:
         value = interval(metric, arms["zero_shot"]["metrics"][metric])
         return [Finding("same", f"The untuned model has {_name(metric)} {value}; no arm was tuned.")]
@@ -137,6 +126,12 @@ def findings(result: Mapping[str, Any]) -> list[Finding]:
                 f"the selection is {100 * share:.1f} % of it.",
             )
         )
+    if arm == "selected":
+        told += [
+            _against_model(metric, name, against[f"versus_{name}"])
+            for name in result.get("models", ())
+            if f"versus_{name}" in against
+        ]
     return told or [
         Finding("same", f"{arm_label(arm)}: {_name(metric)} {interval(metric, arms[arm]['metrics'][metric])}.")
     ]
@@ -160,7 +155,7 @@ def fairness(result: Mapping[str, Any]) -> str:
 
 
 def _against_random(metric: str, n: int, told: Mapping[str, Any]) -> Finding:
-    verdict = _verdict(told)
+    verdict = verdict_of(told)
     size, span = _size(metric, told), _span(metric, told)
     if verdict == "better":
         return Finding(verdict, f"The selected {n:,} examples beat as many random ones by {size} ({span}).")
@@ -174,7 +169,7 @@ def _against_random(metric: str, n: int, told: Mapping[str, Any]) -> Finding:
 
 
 def _against_zero_shot(metric: str, arm: str, told: Mapping[str, Any]) -> Finding:
-    verdict = _verdict(told)
+    verdict = verdict_of(told)
     who = {"selected": "the selection", "random": "random examples", "full": "the full pool"}.get(arm, arm_label(arm))
     size, span = _size(metric, told), _span(metric, told)
     if verdict == "better":
@@ -188,6 +183,17 @@ def _against_zero_shot(metric: str, arm: str, told: Mapping[str, Any]) -> Findin
     )
 
 
+def _against_model(metric: str, name: str, told: Mapping[str, Any]) -> Finding:
+    verdict, size, span = verdict_of(told), _size(metric, told), _span(metric, told)
+    if verdict == "same":
+        return Finding(
+            verdict,
+            f"The model tuned on the selection and {name} as it is are not distinguishable in {_name(metric)}: "
+            f"{difference(metric, told)}{_despite(told)}.",
+        )
+    return Finding(verdict, f"Tuned on the selection, the model is {size} {verdict} than {name} as it is ({span}).")
+
+
 def _despite(told: Mapping[str, Any]) -> str:
     """Say why a difference does not count though its own interval leaves zero out."""
     if told["low"] is None or told["high"] is None or told["low"] <= 0 <= told["high"]:
@@ -196,10 +202,6 @@ def _despite(told: Mapping[str, Any]) -> str:
         f"; alone it would count, but among {told['comparisons']} arms compared at once it may be chance: tune more "
         "seeds, or fewer arms"
     )
-
-
-def _verdict(told: Mapping[str, Any]) -> str:
-    return {True: "better", False: "worse", None: "same"}[told["better"]]
 
 
 def _size(metric: str, told: Mapping[str, Any]) -> str:
@@ -217,133 +219,6 @@ def _name(metric: str) -> str:
     return metric_label(metric).lower()
 
 
-def warnings(result: Mapping[str, Any], lengths: tuple[float, float] | None = None) -> list[str]:
-    """Return what keeps the result from meaning more than it does.
-
-    Parameters
-    ----------
-    result : mapping
-        As `curation.experiments.experiment` returns it.
-    lengths : (float, float), optional
-        Median length in characters of the query set's and of the test set's answers.
-    """
-    told = _about_tests(result) + _about_arms(result)
-    tuned = [a for a in arms_of(result) if a != "zero_shot"]
-    if tuned and len(result["seeds"]) == 1:
-        told.append(
-            "One seed only: the intervals show the spread over test examples, not that between trainings; "
-            "tune three seeds or more."
-        )
-    if lengths and min(lengths) > 0 and max(lengths) / min(lengths) > LENGTH_RATIO:
-        told.append(
-            f"Query answers have about {lengths[0]:,.0f} characters, test answers about {lengths[1]:,.0f}: losses on "
-            "the two measure different things, so judge by the task metric."
-        )
-    metrics = result["metrics"]
-    if "query_loss" in metrics and "selected" in tuned and _loss_without_metric(result):
-        told.append(
-            "The selection lowered the query loss but not the task metric. Distance to the queries predicts query loss "
-            f"well and the metric poorly (LESS 0.89 against 0.30; {TIS})."
-        )
-    lost = [a for a in tuned if _lost(result, a)]
-    if lost:
-        names = ", ".join(arm_label(a).lower() for a in lost)
-        told.append(
-            f"Tuning lost against zero-shot in {_name(main_metric(result))} ({names}). On modern base models that is "
-            f"common with few examples (SmolLM3-3B −1.0 to −6.5 points, Qwen3-4B −1.2 to −9.4 at 500 examples; {TIS}). "
-            "Try a lower learning rate, fewer passes or a larger budget, or keep the untuned model."
-        )
-    return told
-
-
-def _about_tests(result: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the rows that judge."""
-    told = []
-    n_test, overlap = result["n_test"], result.get("overlap") or {}
-    if not n_test:
-        told.append("There is no test set, so only the queries themselves judge; load one on the Data page.")
-    elif n_test == 1:
-        told.append("There is one test example: it says next to nothing of others; load more of them.")
-    elif n_test < FEW_TESTS:
-        told.append(f"Only {n_test} test examples: intervals are wide; {FEW_TESTS} or more tell smaller differences.")
-    told += _partly_judged(result)
-    if n := overlap.get("either", 0):
-        where = [
-            f"{overlap[k]:,} in the {words}" for k, words in (("queries", "query set"), ("pool", "pool")) if overlap[k]
-        ]
-        done = (
-            "They were left out."
-            if overlap["excluded"]
-            else ("Answers to them may be known by heart, so the results look too good; exclude them and start again.")
-        )
-        told.append(
-            f"{n:,} of the test set's prompts {'stands' if n == 1 else 'stand'} elsewhere too ({', '.join(where)}). "
-            f"{done}"
-        )
-    return told
-
-
-def _partly_judged(result: Mapping[str, Any]) -> list[str]:
-    """Metrics of the test rows that judged some of them only."""
-    from curation.evaluation import METRICS
-
-    told, (arm, *_) = [], arms_of(result)
-    for metric in (m for m in result["metrics"] if METRICS.load(m).role == "tests"):
-        n = result["arms"][arm]["metrics"][metric]["n_examples"]
-        if n < result["n_test"]:
-            told.append(
-                f"{metric_label(metric)} judged {n:,} of {result['n_test']:,} test examples; the others lack a field "
-                "that it needs, or are too long for the model: add what is missing, or choose another metric."
-            )
-    return told
-
-
-def _about_arms(result: Mapping[str, Any]) -> list[str]:
-    """Arms that could not be trained with some seed, or that answer nothing."""
-    told = []
-    for arm, seeds in result.get("failed", {}).items():
-        left = "It is judged by its other seeds." if arm in result["arms"] else "It is not judged."
-        numbers = ", ".join(seeds)
-        told.append(
-            f"The training of the arm {arm_label(arm)} diverged with seed{'s' if len(seeds) > 1 else ''} {numbers} and "
-            f"was stopped; its last good weights are kept. {left} Lower the learning rate and start again."
-        )
-    for arm, stopped in result.get("stopped", {}).items():
-        for seed, (steps, planned) in stopped.items():
-            told.append(
-                f"The training of the arm {arm_label(arm)} with seed {seed} was stopped by hand after step {steps:,} "
-                f"of {planned:,} and is judged as it stood then: it saw less than it was to, so compare it with care."
-            )
-    for arm in result.get("left_out_arms", ()):
-        told.append(f"While it ran, the arm {arm_label(arm)} was left out; it can be added on the Train page.")
-    for arm, (empty, n) in result.get("unanswered", {}).items():
-        if n and 2 * empty >= n:
-            told.append(
-                f"The arm {arm_label(arm)} wrote nothing to {empty:,} of {n:,} test prompts, so its score says that it "
-                "ends at once, not what it knows; look at the answers, at the model's chat form and its end mark, or "
-                "lower the learning rate."
-            )
-    return told
-
-
-def _lost(result: Mapping[str, Any], arm: str) -> bool:
-    metric = main_metric(result)
-    told = result["differences"].get(arm, {}).get(metric, {}).get("versus_zero_shot")
-    return told is not None and _verdict(told) == "worse"
-
-
-def _loss_without_metric(result: Mapping[str, Any]) -> bool:
-    against = result["differences"].get("selected", {})
-    metric = main_metric(result)
-    if is_loss(metric) or not {"query_loss", metric} <= against.keys():
-        return False
-    other = "versus_random" if "versus_random" in against[metric] else "versus_zero_shot"
-    if other not in against[metric]:
-        return False
-    verdicts = {m: _verdict(against[m][other]) for m in ("query_loss", metric)}
-    return verdicts["query_loss"] == "better" and verdicts[metric] != "better"
-
-
 # ----------------------------------------------------------------------------------------------------------- tables
 
 
@@ -355,7 +230,9 @@ def arms_table(result: Mapping[str, Any]) -> pd.DataFrame:
     for arm in arms_of(result):
         told = result["arms"][arm]
         row = {"Arm": arm_label(arm), "Examples": f"{told['n_examples']:,}" if told["n_examples"] else "none"}
-        row |= {metric_label(m): interval(m, told["metrics"][m]) for m in result["metrics"]}
+        row |= {
+            metric_label(m): interval(m, told["metrics"][m]) if m in told["metrics"] else "–" for m in result["metrics"]
+        }
         rows.append(row | {"Tokens a pass": f"{told['tokens']:,}", "Time": f"{told['seconds']:,.0f} s"})
     return pd.DataFrame(rows)
 
@@ -370,10 +247,10 @@ def differences_table(result: Mapping[str, Any]) -> pd.DataFrame:
     for metric in sorted(result["metrics"], key=lambda m: m != first):
         for arm in sorted(in_order(result["differences"]), key=lambda a: ("selected", "full", "random", a).index(a)):
             for other, told in result["differences"][arm].get(metric, {}).items():
-                name = arm_label(other.removeprefix("versus_")).lower()
+                name = arm_words(other.removeprefix("versus_"))
                 row = {"Arm": arm_label(arm), "Against": name, "Metric": metric_label(metric)}
                 rows.append(
-                    row | {"Difference (95 % interval)": difference(metric, told), "Verdict": words[_verdict(told)]}
+                    row | {"Difference (95 % interval)": difference(metric, told), "Verdict": words[verdict_of(told)]}
                 )
     return pd.DataFrame(rows, columns=["Arm", "Against", "Metric", "Difference (95 % interval)", "Verdict"])
 
@@ -382,7 +259,7 @@ def cost(result: Mapping[str, Any]) -> str:
     """Say what a point gained over zero-shot cost, in examples and seconds; empty where nothing was gained."""
     metric = main_metric(result)
     told = result["differences"].get("selected", {}).get(metric, {}).get("versus_zero_shot")
-    if told is None or is_loss(metric) or _verdict(told) != "better":
+    if told is None or is_loss(metric) or verdict_of(told) != "better":
         return ""
     points, arm = 100 * told["mean"], result["arms"]["selected"]
     runs = max(1, len(result["seeds"]))

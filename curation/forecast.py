@@ -19,8 +19,9 @@ import numpy as np
 
 from curation.config import BudgetConfig, EvaluationConfig, ExperimentConfig, TrainingConfig
 from curation.cost import Cost
-from curation.design import ZERO_SHOT, Inputs
+from curation.design import Inputs, untuned
 from curation.experiments import arm_key, check, evaluation_key, measurable, test_rows, trainings
+from curation.external import others
 from curation.held_out import hold_out
 from curation.memory import Peak, free, free_on_gpu
 from curation.progress import Progress, Silent
@@ -52,18 +53,22 @@ def estimate(ws: Workspace, inputs: Inputs, config: ExperimentConfig, progress: 
     inputs, _ = hold_out(ws, inputs, config, progress)
     asked = dataclasses.replace(config.evaluation, metrics=measurable(config.evaluation, inputs.tests))
     check(ws, inputs, asked)
+    further = others(inputs, config, asked, [*ws.examples(inputs.queries), *test_rows(ws, inputs)])
     todo, judgings, reused = [], [], 0
     for arm, seed, ids, training in trainings(ws, inputs, config):
-        key = arm_key(inputs, ids, training, seed) if arm != ZERO_SHOT else None
+        at, judging = inputs, asked
+        if arm in further:
+            at, judging = dataclasses.replace(inputs, model=further[arm].model), further[arm].asked
+        key = arm_key(inputs, ids, training, seed) if arm not in untuned(config) else None
         if key is not None:
             done = ws.find("arm", key) is not None
             reused += done
             todo += [] if done else [(arm, len(ids), training)]
-        if ws.find("evaluation", evaluation_key(inputs, key, asked)) is None:
-            judgings.append(arm)
+        if ws.find("evaluation", evaluation_key(at, key, judging)) is None:
+            judgings.append((arm, at, judging))
     if not (todo or judgings):
         return Cost({}, 0.0, 0.0, 0, 0, 0, 0, reused, "it is tuned and judged already")
-    return _price(ws, inputs, todo, judgings, asked, reused, progress)
+    return _price(ws, inputs, todo, judgings, reused, progress)
 
 
 def of_config(ws: Workspace, asked: RunConfig, progress: Progress | None = None) -> Cost | None:
@@ -108,8 +113,7 @@ def _price(
     ws: Workspace,
     inputs: Inputs,
     todo: Sequence[tuple[str, int, TrainingConfig]],
-    judgings: Sequence[str],
-    asked: EvaluationConfig,
+    judgings: Sequence[tuple[str, Inputs, EvaluationConfig]],
     reused: int,
     progress: Progress,
 ) -> Cost:
@@ -125,16 +129,19 @@ def _price(
             tuning[arm] = tuning.get(arm, 0.0) + told.seconds
             disk, passing = disk + told.disk, max(passing, told.while_tuning)
             memory, gpu_memory = max(memory, told.memory), max(gpu_memory, told.gpu_memory)
-    judging = {"seconds": 0.0}
-    if judgings:
-        progress.start("trying to judge a few rows", 0, "rows")
-        seconds, peak = _try_judging(inputs, ws.examples(inputs.queries), test_rows(ws, inputs), asked)
-        judging["seconds"] = seconds
-        memory, gpu_memory = max(memory, peak.host), max(gpu_memory, peak.gpu)
-    arms = dict.fromkeys([*tuning, *judgings])
-    parts = {arm: tuning.get(arm, 0.0) + judgings.count(arm) * judging["seconds"] for arm in arms}
+    judging: dict[str, float] = {}
+    of_model: dict[str, float] = {}
+    for arm, at, asked in judgings:
+        if at.model.name not in of_model:
+            progress.start("trying to judge a few rows", 0, "rows")
+            seconds, peak = _try_judging(at, ws.examples(inputs.queries), test_rows(ws, inputs), asked)
+            of_model[at.model.name] = seconds
+            memory, gpu_memory = max(memory, peak.host), max(gpu_memory, peak.gpu)
+        judging[arm] = judging.get(arm, 0.0) + of_model[at.model.name]
+    parts = {arm: tuning.get(arm, 0.0) + judging.get(arm, 0.0) for arm in dict.fromkeys([*tuning, *judging])}
     total = sum(parts.values())
-    error = _TUNING_SPREAD * sum(tuning.values()) + _JUDGING_SPREAD * len(judgings) * judging["seconds"]
+    error = _TUNING_SPREAD * sum(tuning.values()) + _JUDGING_SPREAD * sum(judging.values())
+    harness = any(evaluation.on_rows(asked.metrics) != asked.metrics for _, _, asked in judgings)
     return Cost(
         parts,
         total - error,
@@ -145,7 +152,7 @@ def _price(
         len(todo),
         reused,
         "tried a few steps of training, and judged one batch of rows, with this model on your own rows"
-        + ("" if evaluation.on_rows(asked.metrics) == asked.metrics else "; harness tasks come on top, untold"),
+        + ("; harness tasks come on top, untold" if harness else ""),
         _warnings(ws, memory, gpu_memory, disk, passing),
     )
 

@@ -43,7 +43,7 @@ def locate(name: str, revision: str = "", *, trust_remote_code: bool = False) ->
     """
     folder = SHIPPED / name if name == DEMO_MODEL else Path(name).expanduser()
     if not folder.is_dir():
-        if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or folder.exists():
+        if is_path(name):
             raise ModelError(f"no model folder at {name}; give a folder in the standard format or a hub id")
         folder = _download(name, revision, trust_remote_code)
     if not (folder / "config.json").is_file():
@@ -55,6 +55,12 @@ def locate(name: str, revision: str = "", *, trust_remote_code: bool = False) ->
             "so convert it with save_pretrained or choose a revision with safetensors"
         )
     return folder
+
+
+def is_path(name: str) -> bool:
+    """Whether a model is named by a place on this machine, and not by its id on the hub."""
+    folder = Path(name).expanduser()
+    return folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or folder.exists()
 
 
 def _download(name: str, revision: str, trust_remote_code: bool) -> Path:

@@ -29,9 +29,10 @@ from curation.config import (
     TrainingConfig,
 )
 from curation.design import Inputs
+from curation.effects import summaries
 from curation.errors import ModelError, SelectionError, TrainingError
 from curation.experiments import check as check_metrics
-from curation.experiments import judge, summaries, test_rows, tune
+from curation.experiments import judge, test_rows, tune
 from curation.held_out import hold_out
 from curation.orders import training_name
 from curation.progress import Progress, Silent

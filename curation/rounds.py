@@ -17,7 +17,7 @@ from typing import Any
 from curation import query_sets, results
 from curation.config import ExperimentConfig
 from curation.data.rows import Example
-from curation.design import ZERO_SHOT, Inputs
+from curation.design import Inputs, untuned
 from curation.errors import DataError, EvaluationError
 from curation.evaluation import on_rows
 from curation.experiments import experiment, judge, measurable, trainings, tune
@@ -79,7 +79,7 @@ def failures(
         )
     first = dataclasses.replace(config, seeds=config.seeds[:1])
     told = trainings(ws, inputs, first)
-    tuned = {name: (seed, ids, training) for name, seed, ids, training in told if name != ZERO_SHOT}
+    tuned = {name: (seed, ids, training) for name, seed, ids, training in told if name not in untuned(config)}
     if arm not in tuned:
         raise EvaluationError(f"the experiment has no tuned arm {arm!r}, expected one of: {', '.join(tuned) or 'none'}")
     dev = set(inputs.dev)

@@ -43,6 +43,11 @@ def arm_label(arm: str) -> str:
     return ARMS.get(base, base) + (f", {int(size.rstrip('t')):,} {unit}" if size else "")
 
 
+def arm_words(arm: str) -> str:
+    """Return an arm's name as it stands within a sentence: names that people gave keep their letters."""
+    return arm_label(arm).lower() if arm.partition("@")[0] in ARMS else arm_label(arm)
+
+
 def representation_label(name: str) -> str:
     """Return a representation's name as people write it."""
     return _REPRESENTATIONS.get(name, name.capitalize())

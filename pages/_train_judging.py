@@ -30,10 +30,12 @@ def draw(ws: ui.Workspace, pid: str, current: ExperimentConfig) -> tuple[dict[st
     cannot = unmeasurable(ws, pid)
     options = dict(current.evaluation.options)
     allowed = bool(options.get(PROGRAMS, {}).get("allow"))
+    st.session_state.setdefault(
+        ui.key("train-metrics"), [m for m in judging["metrics"] if m in METRICS and (m != PROGRAMS or allowed)]
+    )
     chosen = st.multiselect(
         "Metrics",
         [m for m in METRICS if m != PROGRAMS or allowed or st.session_state.get(ui.key("train-programs"))],
-        default=[m for m in judging["metrics"] if m in METRICS and (m != PROGRAMS or allowed)],
         format_func=lambda m: findings.metric_label(m) + (" (can't be used yet)" if m in cannot else ""),
         key=ui.key("train-metrics"),
     )

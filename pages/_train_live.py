@@ -19,6 +19,7 @@ PLAIN = {"displayModeBar": False}
 EVERY = 2.0  # seconds between two looks at a running experiment
 LOOKS = {  # state of an arm → icon, colour
     "tuned": ("check_circle", "green"),
+    "judged": ("check_circle", "green"),
     "now": ("progress_activity", "green"),
     "waiting": ("hourglass_empty", "gray"),
     "left out": ("do_not_disturb_on", "orange"),
@@ -54,7 +55,7 @@ def _draw(ws: ui.Workspace, job_id: str) -> None:
                 "better on both; solid lines of different arms are of different rows, so compare the dashed ones."
             )
     if planned:
-        _arms(ws, job, [row[0] for row in planned], arms.diverged(readings))
+        _arms(ws, job, {row[0]: "tuned" if row[3] else "judged" for row in planned}, arms.diverged(readings))
 
 
 def _readings(ws: ui.Workspace, job: Job, course: arms.Course | None) -> None:
@@ -80,17 +81,17 @@ def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def _arms(ws: ui.Workspace, job: Job, names: list[str], failed: dict[str, list[int]]) -> None:
-    """Draw each arm's state, and what can be ordered."""
+def _arms(ws: ui.Workspace, job: Job, ends: dict[str, str], failed: dict[str, list[int]]) -> None:
+    """Draw each arm's state, which ends as tuned, or judged as it is; and what can be ordered."""
     orders = Orders(jobs.folder(ws, job.id))
     left, stops = orders.left_out(), orders.stops()
     under_way = arms.under_way(job.stage) if job.state == "running" else None
-    order = list(dict.fromkeys(names))
+    order = list(ends)
     reached = order.index(under_way[0]) if under_way and under_way[0] in order else -1
     with st.container(border=True, gap="xsmall", key=f"live-arms-{job.id}"):
         for place, arm in enumerate(order):
             now = under_way is not None and under_way[0] == arm
-            state = "left out" if arm in left else "now" if now else "tuned" if place < reached else "waiting"
+            state = "left out" if arm in left else "now" if now else ends[arm] if place < reached else "waiting"
             if arm in failed and state in ("tuned", "waiting"):
                 state = "diverged"
             with st.container(

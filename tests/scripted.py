@@ -44,6 +44,10 @@ class Script:
         What epochs were judged on.
     at_step : callable
         Called after the first step of each training with its number.
+    knows : dict of str to float
+        Model → share that it knows untuned.
+    judged : list of (str, tuple of str)
+        Model and metrics of each judgement, in order.
     """
 
     word: str = "add"
@@ -54,6 +58,8 @@ class Script:
     queries: list[list[str]] = field(default_factory=list)
     configs: list[TrainingConfig] = field(default_factory=list)
     at_step: Callable[[int], object] = lambda _training: None
+    knows: dict[str, float] = field(default_factory=dict)
+    judged: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
     def fine_tune(
         self,
@@ -95,7 +101,7 @@ class Script:
 
     def evaluate(
         self,
-        _model: ModelConfig,
+        model: ModelConfig,
         adapter: Path | None,
         queries: Sequence[Example],
         tests: Sequence[Example],
@@ -103,7 +109,9 @@ class Script:
         progress: Any = None,  # noqa: ARG002
     ) -> Evaluation:
         """Score by what was learned: row i of n is right where the share exceeds i / n."""
-        learned = json.loads((adapter / "learned.json").read_text()) if adapter else {"share": 0.0, "n": 0, "seed": 0}
+        self.judged.append((model.name, config.metrics))
+        learned = {"share": self.knows.get(model.name, 0.0), "n": 0, "seed": 0}
+        learned = json.loads((adapter / "learned.json").read_text()) if adapter else learned
         rows = {"queries": list(queries), "tests": list(tests)}
         per_example: dict[str, list[float]] = {}
         ids: dict[str, list[str]] = {}

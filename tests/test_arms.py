@@ -73,6 +73,7 @@ DESIGNS: dict[str, dict[str, Any]] = {
         "subsets": {"own": ""},
         "budgets": (4,),
     },
+    "other models": {"models": {"demo": "winnow-tiny"}, "budgets": (4,)},
     "nothing selected": {"arms": ("random",), "selections": {"greedy": {"selector": "doubly_greedy"}}, "seeds": (0,)},
     "budgets of their own": {
         "selections": {
