@@ -9,15 +9,7 @@ from typing import Any
 
 import pytest
 
-from curation import (
-    arms,
-    external,
-    figures_results,
-    findings,
-    forecast,
-    pipeline,
-    replies,
-)
+from curation import arms, external, figures_results, findings, forecast, jobs, pipeline, replies, tasks, workbench
 from curation.config import EvaluationConfig, ExperimentConfig, ModelConfig, RunConfig
 from curation.errors import ConfigError, EvaluationError, ModelError
 from curation.evaluation import Evaluation
@@ -159,6 +151,20 @@ def test_what_can_not_be_judged_is_refused_before_anything_is_tuned(
     with pytest.raises(error, match=said):
         forecast.of_config(workspace, asked)
     assert script.tuned == [] and script.judged == []
+
+
+def test_a_folder_without_a_model_is_refused_before_a_job_waits(workspace: Workspace, run: RunConfig) -> None:
+    project = workspace.create_project("Other models").id
+    pipeline.run(workspace, dataclasses.replace(run, experiment=None), project_id=project)
+    workbench.change(workspace, project, model=run.model)
+    for models, said in (({"Gone": "/no/such"}, "no model folder at /no/such"), ({"Hub": "owner/name"}, "")):
+        asked = {"experiment": {"models": models}}
+        if said:
+            with pytest.raises(ModelError, match=said):
+                tasks.start(workspace, project, "experiment", asked)
+        else:
+            assert tasks.newest(workspace, project, "experiment", asked) is None  # the hub is not asked
+    assert jobs.jobs(workspace) == []
 
 
 def test_keys_of_experiments_without_further_models_are_those_they_were(
