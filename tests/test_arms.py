@@ -124,7 +124,9 @@ def test_plan_forecast_and_run_have_the_same_trainings(
     planned = arms.plan(run.experiment, len(selected), 40, sizes)
     trainings = [(arm, seed) for arm, seed, ids, _ in experiments.trainings(workspace, inputs, run.experiment) if ids]
     assert [(p.arm, seed) for p in planned if p.trainings for seed in run.experiment.seeds] == trainings
-    assert [(arm, seed) for arm, seed, *_ in arms.course_of(run.experiment, inputs)] == trainings
+    course = arms.course_of(run.experiment, inputs)
+    assert [(arm, seed) for arm, seed, _, n_steps in course if n_steps] == trainings
+    assert {arm for arm, *_, n_steps in course if not n_steps} == run.experiment.models.keys()
     told = forecast.of_config(workspace, run)
     assert told is not None and told.rows == len(trainings) and set(told.parts) == {p.arm for p in planned}
     budgets = {arm.partition("@")[2] for arm in inputs.others} | {""}

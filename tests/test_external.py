@@ -158,7 +158,7 @@ def test_a_folder_without_a_model_is_refused_before_a_job_waits(workspace: Works
     pipeline.run(workspace, dataclasses.replace(run, experiment=None), project_id=project)
     workbench.change(workspace, project, model=run.model)
     for models, said in (({"Gone": "/no/such"}, "no model folder at /no/such"), ({"Hub": "owner/name"}, "")):
-        asked = {"experiment": {"models": models}}
+        asked = {"experiment": {"models": models}, "selection": run.selection.to_dict()}
         if said:
             with pytest.raises(ModelError, match=said):
                 tasks.start(workspace, project, "experiment", asked)
