@@ -174,10 +174,13 @@ def checked(check: Mapping[str, Any]) -> tuple[str, bool]:
         (False, False): f"so nothing shows that nearer rows teach more here, in {label}",
         (False, True): f"so nearer rows teach less here, in {label}: try another representation",
     }[spearman[metric]["low"] > 0, spearman[metric]["low"] > 0 or spearman[metric]["high"] < 0]
+    n_judged = sum("metrics" in part for part in check["parts"])
+    others = f" (of {len(check['parts'])}: the others diverged)" if n_judged < len(check["parts"]) else ""
+    differs = f" {check['differs']}" if check.get("differs") else ""
     return (
-        f"Quantile check of {len(check['parts'])} parts of this pool, {check['n_examples']:,} examples each, measured "
+        f"Quantile check of {n_judged} parts{others} of this pool, {check['n_examples']:,} examples each, measured "
         f"here: Spearman correlation of nearness by {_NAMES.get(check['name'], check['name'])}, with 95 % intervals, "
-        f"{told}; {verdict}.",
+        f"{told}; {verdict}.{differs}",
         spearman[metric]["low"] > 0,
     )
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation.evaluation.winning_rate import Pair
 from curation.results import ExperimentRecord
-from curation.wording import arm_label, in_order
+from curation.wording import arm_label, in_order, one_of_each
 from curation.workspace import Workspace, content_key
 
 if TYPE_CHECKING:
@@ -48,9 +48,10 @@ def run_names(result: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def first_runs(result: Mapping[str, Any]) -> list[str]:
-    """Return each arm's first run, in the order of arms."""
-    return [f"{arm}/{next(iter(result['evaluations'][arm]))}" for arm in in_order(result["evaluations"])]
+def first_runs(result: Mapping[str, Any], *, sizes: bool = True) -> list[str]:
+    """Return each arm's first run, in the order of arms; without `sizes`, of one size of each."""
+    judged = result["evaluations"]
+    return [f"{arm}/{next(iter(judged[arm]))}" for arm in (in_order if sizes else one_of_each)(judged)]
 
 
 def arm_of(run: str) -> str:

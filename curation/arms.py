@@ -47,35 +47,8 @@ def plan(
         training = design.training_of(arm, config, n_selected)
         n_steps = design.steps(training, n)
         seen = n_steps * min(training.batch_size, n)
-        told.append(ArmPlan(arm, n, n_steps, seen, 0 if arm == "zero_shot" else len(config.seeds)))
+        told.append(ArmPlan(arm, n, n_steps, seen, 0 if arm in design.untuned(config) else len(config.seeds)))
     return told
-
-
-def further_sizes(config: ExperimentConfig, n_selected: int, own: Mapping[str, int]) -> dict[str, int]:
-    """Return arm → examples of the further selections, files and sizes of a design, as `plan` takes them.
-
-    Parameters
-    ----------
-    config : ExperimentConfig
-        The design.
-    n_selected : int
-        Examples of the selection under test.
-    own : mapping of str to int
-        Sizes of the saved selections and subset files among its arms; other selections have their budget's.
-    """
-    found: dict[str, int] = {}
-    sized = {"selected": n_selected} if "selected" in config.arms else {}
-    for name, asked in config.selections.items():
-        sized[name] = own.get(name) or (asked.get("budget") or {}).get("examples") or n_selected
-        found[design.arm_name(name, sized[name], n_selected)] = sized[name]
-    for name in sized:
-        for size in config.budgets:
-            if size != n_selected or name != "selected":
-                found[design.arm_name(name, size, n_selected)] = size
-    for name in config.subsets:
-        for size in (own[name], *(b for b in config.budgets if b < own[name])):
-            found[design.arm_name(name, size, n_selected)] = size
-    return found
 
 
 _STAGE = re.compile(r"(.+), seed (\d+): (.+)")
@@ -141,10 +114,11 @@ def states(
     seeds: dict[str, list[int]] = {}
     for arm, seed, *_ in planned:
         seeds.setdefault(arm, []).append(seed)
+    tuned = {arm for arm, *_, steps in planned if steps}
     found = []
     for arm, each in seeds.items():
         done = {seed: ended[arm, seed] for seed in each if (arm, seed) in ended}
-        state, told = _stands(done, len(each))
+        state, told = _stands(done, len(each), "tuned" if arm in tuned else "judged")
         if arm in left:
             state = told = "left out"
         elif now and now[0] == arm and now[2] != "done":
@@ -154,13 +128,13 @@ def states(
     return found
 
 
-def _stands(done: Mapping[int, Mapping[str, Any]], n: int) -> tuple[str, str]:
-    """State and words of an arm of `n` trainings that is neither left out nor under way."""
+def _stands(done: Mapping[int, Mapping[str, Any]], n: int, end: str) -> tuple[str, str]:
+    """State and words of an arm of `n` trainings, done as `end`, that is neither left out nor under way."""
     failed = {seed: r for seed, r in done.items() if not r.get("judged")}
     rest = "" if len(done) in (0, n) else f"{len(done)} of {n} seeds done"
     if failed:
         return "failed", " · ".join(filter(None, [*(_failure(seed, r) for seed, r in failed.items()), rest]))
-    return ("tuned", "tuned") if len(done) == n else ("waiting", ", ".join(filter(None, ["waiting", rest])))
+    return (end, end) if len(done) == n else ("waiting", ", ".join(filter(None, ["waiting", rest])))
 
 
 def _failure(seed: int, told: Mapping[str, Any]) -> str:
@@ -178,10 +152,14 @@ def under_way(stage: str) -> tuple[str, int, str] | None:
 
 
 def course_of(config: ExperimentConfig, inputs: design.Inputs) -> list[list[Any]]:
-    """Return arm, seed, examples and optimizer steps of each training of an experiment, in their turn."""
+    """Return arm, seed, examples and optimizer steps of each training of an experiment, in their turn.
+
+    Before them stand the further models that are judged as they are, with no steps.
+    """
     sizes = {arm: len(ids) for arm, ids in inputs.others.items()}
     planned = plan(config, len(inputs.selected), len(inputs.candidates), sizes)
-    return [[p.arm, seed, p.n_examples, p.steps] for p in planned if p.trainings for seed in config.seeds]
+    models = [[arm, config.seeds[0], 0, 0] for arm in config.models]
+    return models + [[p.arm, seed, p.n_examples, p.steps] for p in planned if p.trainings for seed in config.seeds]
 
 
 @dataclass(frozen=True)
@@ -210,6 +188,7 @@ def course(planned: Sequence[Sequence[Any]], readings: Sequence[Mapping[str, Any
     steps = [(of, r) for r in readings if r.get("loss") is not None and (of := under_way(r["stage"]))]
     if not steps:
         return None
+    planned = [row for row in planned if row[3]]
     (arm, seed, _), last = steps[-1]
     place = next((n for n, (a, s, *_) in enumerate(planned) if (a, s) == (arm, seed)), None)
     if place is None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from curation import answers
 from curation.evaluation import METRICS
 from curation.evaluation.subgroups import UNLABELLED, Subgroup, labels, subgroups
-from curation.wording import arm_label, difference, interval
+from curation.wording import arm_label, arm_words, difference, interval
 from curation.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -27,9 +27,10 @@ def kinds(ws: Workspace, result: Mapping[str, Any]) -> list[str]:
     return [by for by in BY if tests and len(set(_labels(ws.root, tests, by).values()) - {UNLABELLED}) > 1]
 
 
-def metrics(result: Mapping[str, Any]) -> list[str]:
-    """Return the metrics that judge test rows, the ones that can be broken down."""
-    return [m for m in result["metrics"] if METRICS.load(m).role == "tests"]
+def metrics(result: Mapping[str, Any], arms: Sequence[str] = ()) -> list[str]:
+    """Return the metrics that judge test rows, the ones that can be broken down, in all of some arms."""
+    told = [result["arms"][arm]["metrics"] for arm in arms]
+    return [m for m in result["metrics"] if METRICS.load(m).role == "tests" and all(m in one for one in told)]
 
 
 @lru_cache(maxsize=12)
@@ -65,7 +66,7 @@ def table(found: Mapping[str, Subgroup], metric: str, arm: str, baseline: str) -
             "Subgroup": name,
             "Rows": one.metrics[metric].n_examples,
             arm_label(arm): interval(metric, one.metrics[metric].to_dict()),
-            f"Against {arm_label(baseline).lower()}": difference(metric, one.differences[metric].to_dict()),
+            f"Against {arm_words(baseline)}": difference(metric, one.differences[metric].to_dict()),
             "Verdict": WORDS[one.differences[metric].better],
             "Caution": one.warning,
         }

@@ -38,10 +38,23 @@ class Line:
     knee: int | None
 
 
-def budget_of(arm: str, main: int) -> int:
-    """Return an arm's size, where the selection under test has `main` examples."""
-    size = arm.partition("@")[2]
-    return int(size) if size else main
+def budgets_of(sizes: Mapping[str, int], main: int) -> dict[str, int]:
+    """Return arm → its budget in examples, where the selection under test has `main`.
+
+    Arms of one budget in tokens stand at one place, that of the first of them, as many rows as each may have.
+
+    Parameters
+    ----------
+    sizes : mapping of arm to int
+        Examples that each arm was tuned on.
+    main : int
+        Examples of the selection under test.
+    """
+    known = {"": main}
+    for arm, n in sizes.items():
+        size = arm.partition("@")[2]
+        known.setdefault(size, int(size) if size.isdigit() else n)
+    return {arm: known[arm.partition("@")[2]] for arm in sizes}
 
 
 def lines(result: Mapping[str, Any], metric: str) -> list[Line]:
@@ -55,10 +68,13 @@ def lines(result: Mapping[str, Any], metric: str) -> list[Line]:
         One of its metrics.
     """
     found: dict[str, list[Point]] = {}
+    sizes = budgets_of(
+        {arm: told.get("n_examples", 0) for arm, told in result["arms"].items()}, len(result["selected"])
+    )
     for arm in in_order(result["arms"]):
-        if arm not in (ZERO_SHOT, "full", "off_task"):
+        if arm not in (ZERO_SHOT, "full", "off_task", *result.get("models", ())):
             value = result["arms"][arm]["metrics"][metric]
-            point = Point(arm, budget_of(arm, len(result["selected"])), value["mean"], value["low"], value["high"])
+            point = Point(arm, sizes[arm], value["mean"], value["low"], value["high"])
             found.setdefault(base_of(arm), []).append(point)
     told = result.get("knees", {})
     return [
@@ -67,24 +83,24 @@ def lines(result: Mapping[str, Any], metric: str) -> list[Line]:
     ]
 
 
-def knees(judged: Mapping[str, Sequence[Evaluation]], main: int) -> dict[str, dict[str, int]]:
+def knees(judged: Mapping[str, Sequence[Evaluation]], sizes: Mapping[str, int]) -> dict[str, dict[str, int]]:
     """Return base → metric → budget at the knee, for what was tuned at several sizes.
 
     Parameters
     ----------
     judged : mapping of arm to sequence of Evaluation
         One evaluation for each seed.
-    main : int
-        Examples of the selection under test.
+    sizes : mapping of arm to int
+        Their budgets, as `budgets_of` has them.
     """
     families: dict[str, dict[int, Sequence[Evaluation]]] = {}
     for arm, evaluations in judged.items():
         if arm not in (ZERO_SHOT, "full"):
-            families.setdefault(base_of(arm), {})[budget_of(arm, main)] = evaluations
+            families.setdefault(base_of(arm), {})[sizes[arm]] = evaluations
     found: dict[str, dict[str, int]] = {}
-    for base, sizes in families.items():
-        if len(sizes) > 1:
-            found[base] = {metric: _knee(sizes, metric) for metric in next(iter(sizes.values()))[0].summary}
+    for base, family in families.items():
+        if len(family) > 1:
+            found[base] = {metric: _knee(family, metric) for metric in next(iter(family.values()))[0].summary}
     return found
 
 

@@ -300,6 +300,9 @@ class ExperimentConfig(Options):
         {}, "Name → a further selection that is an arm: what differs from the main one, or the key of a saved one."
     )
     subsets: dict[str, str] = option({}, "Name → a file of your own (JSON lines of row ids, or rows) that is an arm.")
+    models: dict[str, Any] = option(
+        {}, "Name → a further model that is judged as it is, untuned: a hub id, a folder, or a model's options."
+    )
     budgets: tuple[int, ...] = option(
         (), "Further sizes, in examples, at which selections and random picks are tuned.", low=1
     )
@@ -329,16 +332,21 @@ class ExperimentConfig(Options):
         super().__post_init__()
         if ARMS[0] not in self.arms:
             object.__setattr__(self, "arms", (ARMS[0], *self.arms))
-        given = [*self.selections.items(), *self.subsets.items()]
+        given = [*self.selections.items(), *self.subsets.items(), *self.models.items()]
         for name, asked in given:
             if name in ARMS or not name.strip() or "@" in name or [n for n, _ in given].count(name) > 1:
                 raise ConfigError(
                     f"an arm is named {name!r}, expected a name of its own without @, other than {', '.join(ARMS)}"
                 )
-            if not isinstance(asked, str if name in self.subsets else dict):
+            if name not in self.models and not isinstance(asked, str if name in self.subsets else dict):
                 raise ConfigError(
                     f"the arm {name!r} is {asked!r}, expected the path of a file under `subsets`, or an object of "
                     "options under `selections`"
+                )
+        for name, asked in self.models.items():
+            if not (asked.get("name") if isinstance(asked, dict) else isinstance(asked, str) and asked.strip()):
+                raise ConfigError(
+                    f"the model {name!r} is {asked!r}, expected a hub id, a folder, or an object of options with `name`"
                 )
 
 

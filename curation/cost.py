@@ -21,7 +21,7 @@ import numpy as np
 
 from curation.calibration import SECONDS, SPREAD, Rates, calibrate, mean_terms
 from curation.config import ModelConfig, RepresentationConfig, WarmupConfig
-from curation.memory import on_gpu, resident
+from curation.memory import free, free_on_gpu, resident
 from curation.progress import Progress, Silent
 from curation.representing import key_of_features, key_of_warmup, keys_of, options_of
 from curation.workspace import Workspace
@@ -364,28 +364,24 @@ def _range(parts: dict[str, float], rates: Rates | None) -> tuple[float, float]:
 
 def _warnings(ws: Workspace, size: _Size) -> tuple[str, ...]:
     """Say what will not fit."""
-    import psutil
-
     told = []
-    free = psutil.virtual_memory().available + resident()
-    if size.memory > free:
+    room = free()
+    if size.memory > room:
         told.append(
-            f"It needs about {size.memory / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: choose a smaller "
+            f"It needs about {size.memory / 1e9:.1f} GB of memory and {room / 1e9:.1f} GB are free: choose a smaller "
             "model, a shorter longest conversation or fewer tokens a batch, or close other programs."
         )
     if size.gpu_memory:
-        import torch
-
-        free = torch.cuda.mem_get_info()[0] + on_gpu()
-        if size.gpu_memory > free:
+        room = free_on_gpu()
+        if size.gpu_memory > room:
             told.append(
-                f"Its batches need about {size.gpu_memory / 1e9:.1f} GB on the GPU and {free / 1e9:.1f} GB are free: "
+                f"Its batches need about {size.gpu_memory / 1e9:.1f} GB on the GPU and {room / 1e9:.1f} GB are free: "
                 "they will be cut smaller, which takes longer."
             )
-    free = shutil.disk_usage(ws.root).free
-    if size.disk > free:
+    room = shutil.disk_usage(ws.root).free
+    if size.disk > room:
         told.append(
-            f"It writes about {size.disk / 1e9:.1f} GB and the workspace's disk has {free / 1e9:.1f} GB free: free "
+            f"It writes about {size.disk / 1e9:.1f} GB and the workspace's disk has {room / 1e9:.1f} GB free: free "
             "some space, or choose fewer dimensions or a smaller storage."
         )
     return tuple(told)

@@ -1,25 +1,26 @@
 """Arms × seeds: tune the base model on each arm's subset, judge every one the same way, put error bars on it.
 
-An arm (`design`) is a selection, a random or off-task subset of the same size, a subset file, the whole pool, or the
-base model as it is (zero-shot, always worth having: on modern bases 500 examples often hurt). Every tuned arm starts
-from the same weights with the same options. Tuned models and their judgements are artefacts of their own, so a stopped
-experiment goes on with the arm at which it stopped. While it runs, `orders` may leave an arm out or stop a training;
-the result says so and has a key of its own.
+An arm (`design`) is a selection, a random or off-task subset of the same size, a subset file, the whole pool, the base
+model as it is (zero-shot, always worth having: on modern bases 500 examples often hurt), or a further model as it is
+(`external`). Every tuned arm starts from the same weights with the same options. Tuned models and their judgements are
+artefacts of their own, so a stopped experiment goes on with the arm at which it stopped. While it runs, `orders` may
+leave an arm out or stop a training; the result says so and has a key of its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.accounts import Tried
-from curation.budgets import knees
+from curation.budgets import budgets_of, knees
 from curation.config import EvaluationConfig, ExperimentConfig, TrainingConfig
-from curation.design import ZERO_SHOT, Inputs, arm_ids, arm_sizes, training_of
+from curation.design import ZERO_SHOT, Inputs, arm_ids, arm_sizes, training_of, untuned
 from curation.errors import CurationError, EvaluationError, SelectionError, TrainingError
+from curation.external import Other, identities, others
 from curation.held_out import hold_out
 from curation.judgements import differences, summaries, unanswered
 from curation.orders import ArmLeftOutError, Orders, training_name
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from curation.data.rows import Example
     from curation.evaluation import Evaluation
 
-__all__ = ["ZERO_SHOT", "Inputs", "arm_ids", "arm_key", "experiment", "judge", "tune"]
+__all__ = ["ZERO_SHOT", "Inputs", "arm_ids", "arm_key", "differences", "experiment", "judge", "summaries", "tune"]
 
 VERSION = 3
 _ASIDE = ("price_per_hour", "quantiles", "trackers")  # options that change nothing of the result
@@ -67,7 +68,8 @@ def experiment(
         ``evaluations`` and ``tuned`` (arm → seed → key), ``failed`` (arm → seed → why), ``kept`` (arm → seed → key and
         steps of the weights that a diverged training left, if any), ``stopped`` (arm → seed → steps taken and
         planned), ``left_out_arms``, ``unanswered`` (arm → empty and all answers), ``overlap`` (see
-        `held_out`), ``n_test``, ``n_query``, ``n_dev``, ``config``.
+        `held_out`), ``models`` (arm → further model), ``without_losses`` (those of them with other tokens),
+        ``n_test``, ``n_query``, ``n_dev``, ``config``.
 
     Raises
     ------
@@ -78,6 +80,8 @@ def experiment(
         If the selection is empty, or an arm can't draw as many rows as it is to.
     TrainingError
         If training fails, or diverged in every arm.
+    ModelError
+        If a model can't be loaded; further ones are judged before anything is tuned.
     """
     from curation.evaluation import fingerprints
     from curation.models import fingerprint
@@ -87,8 +91,11 @@ def experiment(
         raise SelectionError("the selection is empty, expected at least one example; raise the budget and start again")
     inputs, overlap = hold_out(ws, inputs, config, progress)
     asked = dataclasses.replace(config.evaluation, metrics=measurable(config.evaluation, inputs.tests))
+    further = others(inputs, config, asked, [*ws.examples(inputs.queries), *test_rows(ws, inputs)])
     weights = fingerprint(inputs.model.name, inputs.model.revision)
     model = {k: v for k, v in inputs.model.to_dict().items() if k not in ("name", "revision", "device")}
+
+    depends = {"files": fingerprints(asked), "further": identities(further)}
 
     def key_of(**disturbed: Any) -> str:
         return content_key(
@@ -96,9 +103,9 @@ def experiment(
             version=VERSION,
             weights=weights,
             model=model,
-            config={k: v for k, v in config.to_dict().items() if k not in _ASIDE},
+            config={k: v for k, v in config.to_dict().items() if k not in _ASIDE and (v or k != "models")},
             **{k: v for k, v in dataclasses.asdict(inputs).items() if k != "model"},
-            **{name: value for name, value in {**disturbed, "files": fingerprints(asked)}.items() if value},
+            **{name: value for name, value in {**disturbed, **depends}.items() if value},
         )
 
     key = key_of(stops=orders.stops(), left=orders.left_out())
@@ -106,13 +113,14 @@ def experiment(
         return key, json.loads((folder / "result.json").read_text())
     check(ws, inputs, asked)
     require_trackers(config.trackers)
-    tried = _run(ws, inputs, config, asked, progress, orders)
+    tried = _run(ws, inputs, config, asked, further, progress, orders)
     key = key_of(stops={training_name(*of): steps for of, (steps, _) in tried.stopped.items()}, left=tried.left)
     n_tests = ws.count(inputs.tests) if inputs.tests else 0
+    budgets = budgets_of({arm: told["n_examples"] for arm, told in tried.arms.items()}, len(inputs.selected))
     result: dict[str, Any] = {
         "arms": {arm: {**tried.arms[arm], "metrics": told} for arm, told in summaries(tried.judged).items()},
-        "differences": differences(tried.judged),
-        "knees": knees(tried.judged, len(inputs.selected)),
+        "differences": differences(tried.judged, [arm for arm in further if arm in tried.judged]),
+        "knees": knees(tried.judged, budgets),
         "curves": tried.curves,
         "evaluations": tried.evaluations,
         "tuned": tried.tuned,
@@ -131,6 +139,8 @@ def experiment(
         "tests": inputs.tests,
         "left_out": list(inputs.left_out),
         "model": inputs.model.to_dict(),
+        "models": {arm: one.model.to_dict() for arm, one in further.items()},
+        "without_losses": [arm for arm, one in further.items() if one.asked != asked],
         "seeds": list(config.seeds),
         "config": config.to_dict(),
     }
@@ -142,11 +152,11 @@ def experiment(
 def trainings(
     ws: Workspace, inputs: Inputs, config: ExperimentConfig
 ) -> Iterator[tuple[str, int, tuple[str, ...], TrainingConfig]]:
-    """Yield arm, seed, ids and options of each training in its turn; zero-shot once, with no ids."""
+    """Yield arm, seed, ids and options of each training in its turn; arms that are not tuned once, with no ids."""
     tokens = lengths(ws, inputs) if config.equal == "tokens" else None
     sizes = {arm: len(ids) for arm, ids in inputs.others.items()}
     for arm in arm_sizes(config, len(inputs.selected), len(inputs.candidates), sizes):
-        for seed in config.seeds[:1] if arm == ZERO_SHOT else config.seeds:
+        for seed in config.seeds[:1] if arm in untuned(config) else config.seeds:
             ids = arm_ids(arm, inputs, seed, tokens)
             yield arm, seed, ids, training_of(arm, config, len(inputs.selected))
 
@@ -156,6 +166,7 @@ def _run(
     inputs: Inputs,
     config: ExperimentConfig,
     asked: EvaluationConfig,
+    further: Mapping[str, Other],
     progress: Progress,
     orders: Orders,
 ) -> Tried:
@@ -168,12 +179,15 @@ def _run(
         if place is None:
             break
         try:
-            error = _one(ws, inputs, waiting[place], config, asked, progress, orders, tried) or error
+            other = further.get(waiting[place][0])
+            at = dataclasses.replace(inputs, model=other.model) if other else inputs
+            judging = other.asked if other else asked
+            error = _one(ws, at, waiting[place], config, judging, progress, orders, tried) or error
             waiting.pop(place)
         except ArmLeftOutError as told:
             progress.log(f"the arm {told} is left out; the others go on")
     tried.leave(left)
-    if error is not None and not tried.judged.keys() - {ZERO_SHOT}:
+    if error is not None and not tried.judged.keys() - {*untuned(config)}:
         if (kept := getattr(error, "artefact", None)) is not None:  # no result will lead there
             raise TrainingError(f"{error}, in {(kept / 'model').relative_to(ws.root)} of the workspace") from error
         raise error
@@ -201,7 +215,7 @@ def _one(
     watching: dict[str, Any] = {"progress": progress, "orders": orders, "title": title}
     adapter, failed = None, None
     try:
-        if arm != ZERO_SHOT:
+        if arm not in untuned(config):
             adapter = tune(ws, inputs, ids, training, seed, trackers=config.trackers, **watching)
         key, evaluation = judge(ws, inputs, adapter, asked, **watching)
     except (DivergedError, NotFiniteError) as error:

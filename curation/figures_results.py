@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from curation.budgets import Line, Point, lines
 from curation.design import base_of
 from curation.figures import PALETTES, Palette, label, look
-from curation.findings import arms_of, main_metric
+from curation.findings import judged_arms, main_metric
 from curation.wording import arm_label, in_order, interval, is_loss, metric_label, shown
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def arms(result: Mapping[str, Any], metric: str = "", *, theme: str = "light") -
     metric = metric or main_metric(result)
     scale = 1.0 if is_loss(metric) else 100.0
     palette = PALETTES[theme]
-    names = arms_of(result)
+    names = judged_arms(result, metric)
     colours = _colours(names, palette)
     figure = go.Figure()
     if "zero_shot" in names and len(names) > 1:

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curation.config import EvaluationConfig, ExperimentConfig, TrainingConfig
+from curation.config import BudgetConfig, EvaluationConfig, ExperimentConfig, TrainingConfig
 from curation.cost import Cost
-from curation.design import ZERO_SHOT, Inputs
+from curation.design import Inputs, untuned
 from curation.experiments import arm_key, check, evaluation_key, measurable, test_rows, trainings
+from curation.external import others
 from curation.held_out import hold_out
-from curation.memory import Peak, resident
+from curation.memory import Peak, free, free_on_gpu
 from curation.progress import Progress, Silent
 from curation.workspace import Workspace
 
@@ -52,18 +53,22 @@ def estimate(ws: Workspace, inputs: Inputs, config: ExperimentConfig, progress: 
     inputs, _ = hold_out(ws, inputs, config, progress)
     asked = dataclasses.replace(config.evaluation, metrics=measurable(config.evaluation, inputs.tests))
     check(ws, inputs, asked)
+    further = others(inputs, config, asked, [*ws.examples(inputs.queries), *test_rows(ws, inputs)])
     todo, judgings, reused = [], [], 0
     for arm, seed, ids, training in trainings(ws, inputs, config):
-        key = arm_key(inputs, ids, training, seed) if arm != ZERO_SHOT else None
+        at, judging = inputs, asked
+        if arm in further:
+            at, judging = dataclasses.replace(inputs, model=further[arm].model), further[arm].asked
+        key = arm_key(inputs, ids, training, seed) if arm not in untuned(config) else None
         if key is not None:
             done = ws.find("arm", key) is not None
             reused += done
             todo += [] if done else [(arm, len(ids), training)]
-        if ws.find("evaluation", evaluation_key(inputs, key, asked)) is None:
-            judgings.append(arm)
+        if ws.find("evaluation", evaluation_key(at, key, judging)) is None:
+            judgings.append((arm, at, judging))
     if not (todo or judgings):
         return Cost({}, 0.0, 0.0, 0, 0, 0, 0, reused, "it is tuned and judged already")
-    return _price(ws, inputs, todo, judgings, asked, reused, progress)
+    return _price(ws, inputs, todo, judgings, reused, progress)
 
 
 def of_config(ws: Workspace, asked: RunConfig, progress: Progress | None = None) -> Cost | None:
@@ -74,24 +79,33 @@ def of_config(ws: Workspace, asked: RunConfig, progress: Progress | None = None)
     CurationError
         As `estimate`, and if data or a subset file can't be read.
     """
-    from curation import design, pipeline, subset_files
+    from curation import comparison, design, pipeline, subset_files
 
     if asked.experiment is None or asked.model is None:
         return None
     pool, queries = pipeline.load(ws, asked.pool, "pool"), pipeline.load(ws, asked.queries, "query")
     tests = pipeline.load(ws, asked.tests, "test") if asked.tests else None
     ids = tuple(ws.ids(pool))
-    n = asked.selection.budget.examples
-    if n is None:
-        n = round((asked.selection.budget.tokens or 0) / pipeline.tokens(ws, pool, asked.model).mean())
-    sizes = {b: ids[:b] for b in (n, *asked.experiment.budgets)}
-    names = [*(arm for arm in asked.experiment.arms if arm == "selected"), *asked.experiment.selections]
-    others = {design.arm_name(name, b, n): rows for name in names for b, rows in sizes.items()}
-    others.pop("selected", None)
-    for name, path in asked.experiment.subsets.items():
-        rows = subset_files.read(ws, Path(path), pool)
-        others[design.arm_name(name, len(rows), n)] = rows
-    inputs = Inputs(asked.model, pool, queries, tests, ids, sizes[n], others, ids)
+    config, main = asked.experiment, asked.selection.budget
+    lengths = pipeline.tokens(ws, pool, asked.model)
+
+    def rows(budget: BudgetConfig) -> int:
+        return round((budget.tokens or 0) / lengths.mean()) if budget.examples is None else budget.examples
+
+    own: dict[str, tuple[BudgetConfig, int]] = {}
+    for name, one in config.selections.items():
+        if "saved" in one:
+            saved = comparison.open_artefact(ws, str(one["saved"]), name)
+            own[name] = saved.selection.budget, len(saved.ids)
+        elif one.get("budget"):
+            budget = BudgetConfig.from_dict(one["budget"])
+            own[name] = budget, rows(budget)
+    files = {name: subset_files.read(ws, Path(path), pool) for name, path in config.subsets.items()}
+    own |= {name: (BudgetConfig(examples=len(given)), len(given)) for name, given in files.items()}
+    ids, n = tuple(ws.ids(pool)), rows(main)
+    sizes = design.further_sizes(config, main, n, own)
+    others = {arm: files.get(design.base_of(arm), ids)[:size] for arm, size in sizes.items()}
+    inputs = Inputs(asked.model, pool, queries, tests, ids, ids[:n], others, ids)
     return estimate(ws, inputs, asked.experiment, progress)
 
 
@@ -99,33 +113,35 @@ def _price(
     ws: Workspace,
     inputs: Inputs,
     todo: Sequence[tuple[str, int, TrainingConfig]],
-    judgings: Sequence[str],
-    asked: EvaluationConfig,
+    judgings: Sequence[tuple[str, Inputs, EvaluationConfig]],
     reused: int,
     progress: Progress,
 ) -> Cost:
     from curation import evaluation
 
     tuning: dict[str, float] = {}
-    disk = memory = gpu_memory = 0
+    disk = passing = memory = gpu_memory = 0
     if todo:
         progress.start("trying a few steps of a training", 0, "steps")
         tried = _try_training(ws, inputs, todo[0][2])
         for arm, n, training in todo:
             told = tried.whole(training, n)
             tuning[arm] = tuning.get(arm, 0.0) + told.seconds
-            disk += told.disk
+            disk, passing = disk + told.disk, max(passing, told.while_tuning)
             memory, gpu_memory = max(memory, told.memory), max(gpu_memory, told.gpu_memory)
-    judging = {"seconds": 0.0}
-    if judgings:
-        progress.start("trying to judge a few rows", 0, "rows")
-        seconds, peak = _try_judging(inputs, ws.examples(inputs.queries), test_rows(ws, inputs), asked)
-        judging["seconds"] = seconds
-        memory, gpu_memory = max(memory, peak.host), max(gpu_memory, peak.gpu)
-    arms = dict.fromkeys([*tuning, *judgings])
-    parts = {arm: tuning.get(arm, 0.0) + judgings.count(arm) * judging["seconds"] for arm in arms}
+    judging: dict[str, float] = {}
+    of_model: dict[str, float] = {}
+    for arm, at, asked in judgings:
+        if at.model.name not in of_model:
+            progress.start("trying to judge a few rows", 0, "rows")
+            seconds, peak = _try_judging(at, ws.examples(inputs.queries), test_rows(ws, inputs), asked)
+            of_model[at.model.name] = seconds
+            memory, gpu_memory = max(memory, peak.host), max(gpu_memory, peak.gpu)
+        judging[arm] = judging.get(arm, 0.0) + of_model[at.model.name]
+    parts = {arm: tuning.get(arm, 0.0) + judging.get(arm, 0.0) for arm in dict.fromkeys([*tuning, *judging])}
     total = sum(parts.values())
-    error = _TUNING_SPREAD * sum(tuning.values()) + _JUDGING_SPREAD * len(judgings) * judging["seconds"]
+    error = _TUNING_SPREAD * sum(tuning.values()) + _JUDGING_SPREAD * sum(judging.values())
+    harness = any(evaluation.on_rows(asked.metrics) != asked.metrics for _, _, asked in judgings)
     return Cost(
         parts,
         total - error,
@@ -136,8 +152,8 @@ def _price(
         len(todo),
         reused,
         "tried a few steps of training, and judged one batch of rows, with this model on your own rows"
-        + ("" if evaluation.on_rows(asked.metrics) == asked.metrics else "; harness tasks come on top, untold"),
-        _warnings(ws, memory, disk),
+        + ("; harness tasks come on top, untold" if harness else ""),
+        _warnings(ws, memory, gpu_memory, disk, passing),
     )
 
 
@@ -169,21 +185,22 @@ def _try_judging(
     return loading + max(0.0, took - loading) * batches, peak
 
 
-def _warnings(ws: Workspace, memory: int, disk: int) -> tuple[str, ...]:
-    """Say what will not fit."""
-    import psutil
-
+def _warnings(ws: Workspace, memory: int, gpu_memory: int, disk: int, passing: int) -> tuple[str, ...]:
+    """Say what will not fit; `passing` is what one training writes besides and removes once it is done."""
     told = []
-    free = psutil.virtual_memory().available + resident()
-    if memory > free:
-        told.append(
-            f"It needs about {memory / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: lower micro_batch_size "
-            "or the longest conversation, choose LoRA or a smaller model, or close other programs."
-        )
+    for needed, room, where in (
+        (memory, free(), "of memory"),
+        (gpu_memory, free_on_gpu() if gpu_memory else 0, "on the GPU"),
+    ):
+        if needed > room:
+            told.append(
+                f"It needs about {needed / 1e9:.1f} GB {where} and {room / 1e9:.1f} GB are free: lower "
+                "micro_batch_size or the longest conversation, choose LoRA or a smaller model, or close other programs."
+            )
     room = shutil.disk_usage(ws.root).free
-    if disk > room:
+    if disk + passing > room:
         told.append(
-            f"It writes about {disk / 1e9:.1f} GB and the workspace's disk has {room / 1e9:.1f} GB free: free some "
-            "space, choose LoRA, or fewer arms or seeds."
+            f"It writes about {disk / 1e9:.1f} GB, for a while up to {passing / 1e9:.1f} GB more to resume from, and "
+            f"the workspace's disk has {room / 1e9:.1f} GB free: free some space, choose LoRA, or fewer arms or seeds."
         )
     return tuple(told)

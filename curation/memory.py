@@ -43,6 +43,18 @@ def on_gpu() -> int:
     return int(cuda.memory_reserved()) if cuda is not None and cuda.is_available() and cuda.is_initialized() else 0
 
 
+def free() -> int:
+    """Return the bytes of main memory that work in this process may come to take."""
+    return int(psutil.virtual_memory().available) + resident()
+
+
+def free_on_gpu() -> int:
+    """Return the bytes that work in this process may come to take on the GPU, where there is one."""
+    import torch
+
+    return int(torch.cuda.mem_get_info()[0]) + on_gpu()
+
+
 class Peak:
     """Watches, while it is open, the most memory that this process takes; looks fifty times a second.
 

@@ -43,7 +43,7 @@ def locate(name: str, revision: str = "", *, trust_remote_code: bool = False) ->
     """
     folder = SHIPPED / name if name == DEMO_MODEL else Path(name).expanduser()
     if not folder.is_dir():
-        if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or folder.exists():
+        if is_path(name):
             raise ModelError(f"no model folder at {name}; give a folder in the standard format or a hub id")
         folder = _download(name, revision, trust_remote_code)
     if not (folder / "config.json").is_file():
@@ -55,6 +55,12 @@ def locate(name: str, revision: str = "", *, trust_remote_code: bool = False) ->
             "so convert it with save_pretrained or choose a revision with safetensors"
         )
     return folder
+
+
+def is_path(name: str) -> bool:
+    """Whether a model is named by a place on this machine, and not by its id on the hub."""
+    folder = Path(name).expanduser()
+    return folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or folder.exists()
 
 
 def _download(name: str, revision: str, trust_remote_code: bool) -> Path:
@@ -117,6 +123,12 @@ def fingerprint(name: str, revision: str = "") -> str:
         if p.is_file() and p.suffix in _HASHED and not _NOT_HASHED.match(p.name)
     }
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
+
+
+def changed(name: str) -> float:
+    """Return when a file of a model's folder last changed (seconds since 1970); 0 of the hub's, told by revision."""
+    folder = SHIPPED / name if name == DEMO_MODEL else Path(name).expanduser()
+    return max((p.stat().st_mtime for p in folder.glob("*") if p.is_file()), default=0.0)
 
 
 def device(config: ModelConfig) -> str:

@@ -24,7 +24,7 @@ from curation.config import (
     RunConfig,
     SelectionConfig,
 )
-from curation.design import Inputs, arm_name
+from curation.design import Inputs, further
 from curation.errors import ConfigError, DataError, SelectionError
 from curation.progress import Progress, Silent
 from curation.representing import Represented, read_represented, represent, tokens
@@ -276,21 +276,19 @@ def _other_arms(
     selection: SelectionConfig,
 ) -> dict[str, tuple[str, ...]]:
     """Further selections and subset files, and all selections at the further sizes: arm → ids."""
-    pool, n, made = represented.record["pool"], len(selected), {}
-    named = {"selected": (represented, selection)} if "selected" in config.arms else {}
-    for name, asked in config.selections.items():
-        shown, chosen = _further(ws, represented, name, asked, selection)
-        named[name], ids = (shown, chosen), _ids(ws, shown, chosen)
-        made[arm_name(name, len(ids), n)] = ids
-    for name, (shown, chosen) in named.items():
-        for size in config.budgets:
-            at = dataclasses.replace(chosen, budget=BudgetConfig(examples=size))
-            if size != n or name != "selected":
-                made[arm_name(name, size, n)] = _ids(ws, shown, at)
-    for name, path in config.subsets.items():
-        ids = subset_files.read(ws, Path(path), pool)
-        for size in (len(ids), *(b for b in config.budgets if b < len(ids))):
-            made[arm_name(name, size, n)] = ids[:size]
+    pool = represented.record["pool"]
+    named = {"selected": (represented, selection)}
+    named |= {name: _further(ws, represented, name, asked, selection) for name, asked in config.selections.items()}
+    files = {name: subset_files.read(ws, Path(path), pool) for name, path in config.subsets.items()}
+    own = {name: chosen.budget for name, (_, chosen) in named.items()}
+    own |= {name: BudgetConfig(examples=len(ids)) for name, ids in files.items()}
+    made = {}
+    for arm, (name, budget) in further(config, selection.budget, len(selected), own).items():
+        if name in files:
+            made[arm] = files[name][: budget.examples]
+        else:
+            shown, chosen = named[name]
+            made[arm] = _ids(ws, shown, dataclasses.replace(chosen, budget=budget))
     return made
 
 

@@ -3,7 +3,7 @@
 After TIS (targeted instruction selection, arXiv 2602.14696, section 4): order the whole pool by round robin, cut the
 order into equal parts, tune on the first examples of each part, judge each. Spearman's correlation between a part's
 place and its metric says what this representation is worth here; TIS finds 0.89 for LESS with query loss but 0.40 with
-test loss and 0.30 with the task metric, so all are told.
+test loss and 0.30 with the task metric, so all three are told, whatever the arms are judged by.
 
 Signs are such that a positive correlation always means: the nearer, the better. The interval is that of Bonett & Wright
 (2000), over the parts; where the order is perfect, its lower end is taken from the next best order. Each tuned part and
@@ -15,22 +15,30 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curation.config import BudgetConfig, ExperimentConfig, ModelConfig, QuantileConfig, SelectionConfig
+from curation.config import (
+    BudgetConfig,
+    ExperimentConfig,
+    ModelConfig,
+    QuantileConfig,
+    SelectionConfig,
+    TrainingConfig,
+)
 from curation.design import Inputs
-from curation.errors import SelectionError, TrainingError
+from curation.errors import ModelError, SelectionError, TrainingError
 from curation.experiments import check as check_metrics
-from curation.experiments import judge, measurable, tune
+from curation.experiments import judge, test_rows, tune
 from curation.held_out import hold_out
 from curation.judgements import summaries
 from curation.orders import training_name
 from curation.progress import Progress, Silent
 from curation.selecting import select
 from curation.tuning import require_trackers
+from curation.wording import is_loss
 from curation.workspace import Workspace, content_key
 
 if TYPE_CHECKING:
@@ -39,6 +47,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _FEWEST = 4  # parts that an interval of a correlation needs
+_TASK_METRICS = ("multiple_choice", "numeric_match", "exact_match")  # the first that the rows allow stands in
+_SAME = ("name", "revision", "dtype", "max_length")  # what of a base model's options changes what is found
 
 
 def check(
@@ -60,7 +70,8 @@ def check(
     tests : str or None
         Key of the test set.
     config : ExperimentConfig
-        How parts are tuned and judged; its `quantiles` say which parts (None: as `QuantileConfig` has it).
+        How parts are tuned and judged (see `judged_by`); its `quantiles` say which parts (None: as `QuantileConfig`
+        has it).
 
     Returns
     -------
@@ -81,7 +92,7 @@ def check(
     CurationError
         As `curation.experiments.experiment`.
     """
-    from curation.evaluation import NotFiniteError
+    from curation import evaluation
     from curation.models import fingerprint
     from curation.training import DivergedError
 
@@ -92,12 +103,14 @@ def check(
     _refuse_small(len(candidates), asked)
     inputs = Inputs(model, pool, represented.record["queries"], tests, candidates, ())
     inputs, _ = hold_out(ws, inputs, config, progress)
-    judging = dataclasses.replace(config.evaluation, metrics=measurable(config.evaluation, tests))
+    cannot = evaluation.unmeasurable(ws.examples(inputs.queries), test_rows(ws, inputs))
+    metrics = judged_by(config.evaluation.metrics, cannot, with_tests=tests is not None)
+    judging, weights = dataclasses.replace(config.evaluation, metrics=metrics), fingerprint(model.name, model.revision)
     key = content_key(
         "quantiles",
         version=VERSION,
         representation=represented.key,
-        weights=fingerprint(model.name, model.revision),
+        weights=weights,
         model={k: v for k, v in model.to_dict().items() if k not in ("name", "revision", "device")},
         tests=tests,
         left_out=inputs.left_out,
@@ -122,13 +135,13 @@ def check(
                     ws, inputs, ids, config.training, seed, title=title, progress=progress, trackers=config.trackers
                 )
                 _, judgement = judge(ws, inputs, adapter, judging, title=title, progress=progress)
-            except (DivergedError, NotFiniteError) as failed:  # the others still tell
+            except (DivergedError, evaluation.NotFiniteError) as failed:  # the others still tell
                 progress.log(f"{title}: {failed}")
                 parts[name]["failed"] = str(failed)
                 continue
             judged.setdefault(name, []).append(judgement)
-    for name, metrics in summaries(judged).items():
-        parts[name] = {"distance": parts[name]["distance"], "metrics": metrics}
+    for name, found in summaries(judged).items():
+        parts[name] = {"distance": parts[name]["distance"], "metrics": found}
     if len(judged) < _FEWEST:
         reason = next(part["failed"] for part in parts.values() if "failed" in part)
         raise TrainingError(f"only {len(judged)} of {asked.bins} parts could be tuned, too few to correlate: {reason}")
@@ -142,7 +155,8 @@ def check(
         "model": model.to_dict(),
         "seeds": list(asked.seeds),
     }
-    with ws.build("quantiles", key, {"representation": represented.key, "model": model.to_dict()}) as folder:
+    about = {"representation": represented.key, "model": model.to_dict(), "weights": weights, "tests": tests}
+    with ws.build("quantiles", key, {**about, "training": config.training.to_dict()}) as folder:
         (folder / "check.json").write_text(json.dumps(made, indent=1, sort_keys=True))
     return key, made
 
@@ -168,14 +182,65 @@ def parts_of(
     return [(tuple(ids[i] for i in rows), float(np.mean(1.0 - nearest[rows]))) for rows in cut]
 
 
-def newest(ws: Workspace, representation: str, model: ModelConfig | None) -> dict[str, Any] | None:
-    """Return the newest check of a representation with a base model, or None."""
+def newest(
+    ws: Workspace, representation: str, model: ModelConfig | None, tests: str | None, training: TrainingConfig
+) -> dict[str, Any] | None:
+    """Return the newest check of a representation with this very base model and test set, or None.
+
+    One that was tuned by these options goes before a newer one that was not. It has one thing more than `check` gives:
+    ``differs``, a sentence on what it was made with in place of what is set now, or an empty text.
+    """
+    found = []
     for artefact in ws.artefacts("quantiles"):
         about = json.loads(artefact.config)
-        if model and about.get("representation") == representation and about["model"]["name"] == model.name:
-            found: dict[str, Any] = json.loads((ws.artefact("quantiles", artefact.key) / "check.json").read_text())
-            return found
-    return None
+        same = model and about.get("representation") == representation and about.get("tests", tests) == tests
+        if same and model and _same_model(about, model, artefact.created):
+            made: dict[str, Any] = json.loads((ws.artefact("quantiles", artefact.key) / "check.json").read_text())
+            found.append({**made, "differs": _differs(about, training)})
+    return next((made for made in found if not made["differs"]), found[0] if found else None)
+
+
+def _same_model(about: dict[str, Any], model: ModelConfig, made: float) -> bool:
+    """Whether a check is of this base model; weights are read only where files were changed since it was made."""
+    from curation import models
+
+    before = ModelConfig.from_dict(about["model"])
+    if any(getattr(before, name) != getattr(model, name) for name in _SAME):
+        return False
+    try:
+        return models.changed(model.name) <= made or about.get("weights") == models.fingerprint(model.name)
+    except ModelError:  # it is not whole any more
+        return False
+
+
+def _differs(about: dict[str, Any], training: TrainingConfig) -> str:
+    """Say how the parts were tuned, where that is not as is set now."""
+    if "training" not in about:
+        return "An earlier version made this check and did not keep how it tuned, nor on which test rows it judged."
+    before, now = TrainingConfig.from_dict(about["training"]).to_dict(), training.to_dict()
+    other = [f"{name.replace('_', ' ')} {before[name]}, now {now[name]}" for name in now if before[name] != now[name]]
+    return f"It was tuned with other options than are set now ({'; '.join(other)})." if other else ""
+
+
+def judged_by(chosen: Sequence[str], cannot: Collection[str], *, with_tests: bool) -> tuple[str, ...]:
+    """Return the metrics that parts are judged by: query loss, and with a test set its loss and a task metric too.
+
+    Parameters
+    ----------
+    chosen : sequence of str
+        Metrics that arms are judged by; all are kept for which there are rows.
+    cannot : collection of str
+        Metrics that the rows do not allow.
+    with_tests : bool
+        Whether there is a test set.
+    """
+    from curation.evaluation import METRICS
+
+    losses = ("query_loss", "test_loss") if with_tests else ("query_loss",)
+    further = [m for m in chosen if m not in losses and (with_tests or METRICS.load(m).role != "tests")]
+    if with_tests and all(is_loss(m) for m in further):
+        further += [m for m in _TASK_METRICS if m not in cannot][:1]
+    return (*losses, *further)
 
 
 def _correlation(parts: Iterable[dict[str, Any]], metric: str) -> dict[str, float]:

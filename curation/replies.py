@@ -83,8 +83,13 @@ def continued(turns: Sequence[Turn], run: str, asked: str) -> list[tuple[str, st
 
 
 def can_talk(ws: Workspace, result: Mapping[str, Any], run: str) -> bool:
-    """Whether the model of a run is here: the base model always, a tuned one where its weights are kept."""
-    return arm_of(run) == ZERO_SHOT or ws.find("arm", _tuned(result, run) or "none") is not None
+    """Whether the model of a run is here: an untuned one always, a tuned one where its weights are kept."""
+    return arm_of(run) in _untuned(result) or ws.find("arm", _tuned(result, run) or "none") is not None
+
+
+def _untuned(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return arm → the model's options, of the base model and of further ones that were judged as they are."""
+    return {ZERO_SHOT: result["model"], **result.get("models", {})}
 
 
 def _tuned(result: Mapping[str, Any], run: str) -> str:
@@ -129,7 +134,7 @@ def reply(
     from curation.evaluation.judge import Judge
 
     adapter = None
-    if arm_of(run) != ZERO_SHOT:
+    if arm_of(run) not in _untuned(result):
         if not can_talk(ws, result, run):
             raise EvaluationError(
                 f"the tuned model of {run} is not in this workspace (it was judged elsewhere, or by an older version); "
@@ -138,7 +143,8 @@ def reply(
         adapter = ws.artefact("arm", _tuned(result, run)) / "model"
     row = Example("conversation", (*(Message(role, text) for role, text in turns), Message("assistant", "")))
     config = EvaluationConfig(max_new_tokens=max_new_tokens, batch_size=1)
-    judge = Judge(ModelConfig.from_dict(result["model"]), adapter, {"tests": [row]}, config, Silent(), seed)
+    model = ModelConfig.from_dict(_untuned(result).get(arm_of(run), result["model"]))
+    judge = Judge(model, adapter, {"tests": [row]}, config, Silent(), seed)
     try:
         said = judge.samples("tests", 1, temperature)[0]
         reason = judge.rejected.get(row.id, "")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from curation import answers, card, report_sections
-from curation.config import ModelConfig, RunConfig
+from curation.config import ModelConfig, RunConfig, TrainingConfig
 from curation.errors import WorkspaceError
 from curation.workspace import Workspace
 
@@ -243,7 +243,13 @@ def _records(
         "n_tests": ws.count(result["tests"]) if result and result["tests"] else None,
         "decided": {i: _snippet(rows[i].text) for i in decided},
         "lengths": answers.answer_lengths(ws, result) if result else None,
-        "quantiles": quantiles.newest(ws, saved.represented.key, ModelConfig.from_dict(result["model"]))
+        "quantiles": quantiles.newest(
+            ws,
+            saved.represented.key,
+            ModelConfig.from_dict(result["model"]),
+            result["tests"],
+            TrainingConfig.from_dict(result["config"]["training"]),
+        )
         if result
         else None,
         "preferences": preferences.preferences(ws, experiment, result) if experiment and result else None,

@@ -79,9 +79,7 @@ def _corrected(result: Mapping[str, Any]) -> str:
                 counts[other] = max(counts.get(other, 1), one.get("comparisons", 1))
     if max(counts.values(), default=1) == 1:
         return ""
-    named = ", ".join(
-        f"{n} with {wording.arm_label(other.removeprefix('versus_')).lower()}" for other, n in counts.items()
-    )
+    named = ", ".join(f"{n} with {wording.arm_words(other.removeprefix('versus_'))}" for other, n in counts.items())
     return (
         f"Each interval is of its own difference; verdicts are corrected for the number of comparisons shown ({named}; "
         "Holm), so that an arm may be not distinguishable though its own interval leaves zero out."
@@ -128,13 +126,13 @@ def design(records: Records) -> Section:
         return Section("The experiment", [])
     from curation import figures_results
 
-    trained = [arm for arm in findings.arms_of(result) if arm != "zero_shot"]
+    trained = findings.tuned_arms(result)
     sizes = sorted({result["arms"][arm]["n_examples"] for arm in trained if arm != "full"})
     runs = sum(len(result["evaluations"][arm]) for arm in trained)
     seeds = ", ".join(map(str, result["seeds"]))
     pairs = [
         ("Base model", _model(result["model"])),
-        ("Arms", "; ".join(_arm(records, arm) for arm in findings.arms_of(result))),
+        ("Arms", "; ".join(_arm(records, result, arm) for arm in findings.arms_of(result))),
         ("Budgets", ", ".join(f"{n:,}" for n in sizes) + " examples" if sizes else ""),
         ("Seeds", f"{seeds} ({runs} trainings)"),
         ("Tuned by", tuned_by(design.training)),
@@ -153,7 +151,7 @@ def design(records: Records) -> Section:
     return Section("The experiment", blocks)
 
 
-def _arm(records: Records, arm: str) -> str:
+def _arm(records: Records, result: Mapping[str, Any], arm: str) -> str:
     """An arm by name, and how its rows were found."""
     design = records.config.experiment
     base = arm.partition("@")[0]
@@ -163,7 +161,9 @@ def _arm(records: Records, arm: str) -> str:
         "off_task": "rows drawn from the half of the pool farther from the queries",
         "full": "every row that could be picked",
     }.get(base, "")
-    if design is not None and base in design.selections:
+    if arm in result.get("models", {}):
+        how = f"another model, untuned: {_model(result['models'][arm])}"
+    elif design is not None and base in design.selections:
         asked = design.selections[base]
         how = "a saved selection" if "saved" in asked else in_brackets(asked).strip(" ()")
     elif design is not None and base in design.subsets:

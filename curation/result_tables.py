@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from curation.findings import arms_of, main_metric
+from curation.judged import arms_of, main_metric
 from curation.verdicts import verdict
-from curation.wording import arm_label, difference, in_order, interval, metric_label
+from curation.wording import arm_label, arm_words, difference, in_order, interval, metric_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,9 @@ def arms_table(result: Mapping[str, Any]) -> pd.DataFrame:
     for arm in arms_of(result):
         told = result["arms"][arm]
         row = {"Arm": arm_label(arm), "Examples": f"{told['n_examples']:,}" if told["n_examples"] else "none"}
-        row |= {metric_label(m): interval(m, told["metrics"][m]) for m in result["metrics"]}
+        row |= {
+            metric_label(m): interval(m, told["metrics"][m]) if m in told["metrics"] else "–" for m in result["metrics"]
+        }
         rows.append(row | {"Tokens a pass": f"{told['tokens']:,}", "Time": f"{told['seconds']:,.0f} s"})
     return pd.DataFrame(rows)
 
@@ -36,7 +38,7 @@ def differences_table(result: Mapping[str, Any]) -> pd.DataFrame:
     for metric in sorted(result["metrics"], key=lambda m: m != first):
         for arm in sorted(in_order(result["differences"]), key=lambda a: ("selected", "full", "random", a).index(a)):
             for other, told in sorted(result["differences"][arm].get(metric, {}).items()):
-                name = arm_label(other.removeprefix("versus_")).lower()
+                name = arm_words(other.removeprefix("versus_"))
                 row = {"Arm": arm_label(arm), "Against": name, "Metric": metric_label(metric)}
                 rows.append(
                     row | {"Difference (95 % interval)": difference(metric, told), "Verdict": words[verdict(told)]}

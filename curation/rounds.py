@@ -17,7 +17,7 @@ from typing import Any
 from curation import query_sets, results
 from curation.config import ExperimentConfig
 from curation.data.rows import Example
-from curation.design import ZERO_SHOT, Inputs
+from curation.design import Inputs, untuned
 from curation.errors import DataError, EvaluationError
 from curation.evaluation import METRICS
 from curation.experiments import experiment, judge, measurable, trainings, tune
@@ -79,7 +79,7 @@ def failures(
             "further queries come from the dev split and there is none; set dev_share, to 0.3 say, and start again"
         )
     _, result = experiment(ws, inputs, config, progress, orders)
-    tuned = {name: seeds for name, seeds in result["evaluations"].items() if name != ZERO_SHOT}
+    tuned = {name: seeds for name, seeds in result["evaluations"].items() if name not in untuned(config)}
     if arm not in tuned:
         raise EvaluationError(f"the experiment has no tuned arm {arm!r}, expected one of: {', '.join(tuned) or 'none'}")
     told = trainings(ws, inputs, config)

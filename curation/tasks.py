@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from curation import arms, comparison, jobs, pipeline, scoring, workbench
+from curation import arms, comparison, external, jobs, pipeline, scoring, workbench
 from curation.config import (
     DatasetConfig,
     ExperimentConfig,
@@ -125,13 +125,14 @@ def _settle_experiment(ws: Workspace, project_id: str, config: dict[str, Any]) -
     else:
         view = workbench.view(ws, project_id, selection=SelectionConfig.from_dict(selection))
         key = comparison.store_selection(ws, view)
-    tests = ws.dataset(project_id, "test")
+    tests, asked = ws.dataset(project_id, "test"), ExperimentConfig.from_dict(config["experiment"])
+    external.refuse_missing(asked, chosen.model)
     return {
         "project": project_id,
         "selection": key,
         "tests": tests.key if tests else None,
         "model": chosen.model.to_dict(),
-        "experiment": ExperimentConfig.from_dict(config["experiment"]).to_dict(),
+        "experiment": asked.to_dict(),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -20,17 +20,32 @@ _METRICS = {"token_f1": "Token F1", "rouge_l": "ROUGE-L", "pass_at_k": "pass@k"}
 def in_order(arms: Iterable[str]) -> list[str]:
     """Return arms in the order in which they are shown; those of a size of their own behind, the smallest first."""
 
-    def place(arm: str) -> tuple[int, str, int]:
+    def place(arm: str) -> tuple[int, str, bool, int]:
         base, _, size = arm.partition("@")
-        return list(ARMS).index(base) if base in ARMS else len(ARMS), base, int(size or 0)
+        known = list(ARMS).index(base) if base in ARMS else len(ARMS)
+        return known, base, size.endswith("t"), int(size.rstrip("t") or 0)
 
     return sorted(arms, key=place)
+
+
+def one_of_each(arms: Iterable[str]) -> list[str]:
+    """Return arms in order, of those that differ in size alone one: that of the main budget, or else the smallest."""
+    found: dict[str, str] = {}
+    for arm in in_order(arms):
+        found.setdefault(arm.partition("@")[0], arm)
+    return list(found.values())
 
 
 def arm_label(arm: str) -> str:
     """Return an arm's name as people write it, with its size where it has one of its own."""
     base, _, size = arm.partition("@")
-    return ARMS.get(base, base) + (f", {int(size):,} examples" if size else "")
+    unit = "tokens" if size.endswith("t") else "examples"
+    return ARMS.get(base, base) + (f", {int(size.rstrip('t')):,} {unit}" if size else "")
+
+
+def arm_words(arm: str) -> str:
+    """Return an arm's name as it stands within a sentence: names that people gave keep their letters."""
+    return arm_label(arm).lower() if arm.partition("@")[0] in ARMS else arm_label(arm)
 
 
 def representation_label(name: str) -> str:
@@ -72,6 +87,12 @@ def number(metric: str, value: float) -> str:
     """Return a value without its unit: nats, or points of a percentage."""
     text = f"{value:.3f}" if is_loss(metric) else f"{100 * value:.1f}"
     return minus(text.removeprefix("-") if float(text) == 0 else text)
+
+
+def listed(metrics: Sequence[str]) -> str:
+    """Return metrics as they stand in a sentence: ``query loss, test loss and exact match``."""
+    names = [metric_label(m) if m in _METRICS else metric_label(m).lower() for m in metrics]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def counted(n: int, thing: str) -> str:

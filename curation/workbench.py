@@ -193,7 +193,9 @@ def advice(ws: Workspace, project_id: str) -> Advice:
         nearest=nearest_and_random(now),
         result=next((e.result for e in results.experiments(ws, project_id) if e.result), None),
         lengths=lengths,
-        check=quantiles.newest(ws, now.represented.key, chosen.model),
+        check=quantiles.newest(
+            ws, now.represented.key, chosen.model, tests.key if tests else None, chosen.experiment.training
+        ),
     )
 
 

@@ -32,7 +32,7 @@ def draw(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
     shown = st.multiselect(
         "Arms",
         list(names),
-        default=[run for run in answers.first_runs(result) if "@" not in run][:AT_FIRST],
+        default=answers.first_runs(result, sizes=False)[:AT_FIRST],
         format_func=names.__getitem__,
         key=ui.key(f"answers-of.{record.experiment.id}"),
         bind="query-params",

@@ -14,9 +14,10 @@ from pages import _shell as ui
 
 
 def checks(ws: ui.Workspace, pid: str) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Return representation → its name and its newest check, of those that were checked with the project's model."""
-    model = workbench.settings(ws, pid).model
-    found = {r.key: (r.name, quantiles.newest(ws, r.key, model)) for r in workbench.represented(ws, pid)}
+    """Return representation → its name and its newest check, with the project's model and its test set."""
+    now, tests = workbench.settings(ws, pid), ws.dataset(pid, "test")
+    of = (now.model, tests.key if tests else None, now.experiment.training)
+    found = {r.key: (r.name, quantiles.newest(ws, r.key, *of)) for r in workbench.represented(ws, pid)}
     return {key: (name, check) for key, (name, check) in found.items() if check is not None}
 
 
@@ -42,6 +43,8 @@ def draw(ws: ui.Workspace, _: results.ExperimentRecord | None) -> None:
         width=320,
     )
     _, check = found[key]
+    if check["differs"]:
+        st.warning(ui.plain(check["differs"]), icon=":material/warning:")
     for metric in check["metrics"]:
         shared.said(readings.nearness(check, metric))
     with st.container(border=True, key="nearness-chart"):

@@ -80,7 +80,7 @@ def _headline(result: dict[str, Any]) -> None:
     metric = findings.main_metric(result)
     st.caption(f"{findings.metric_label(metric)} of each arm")
     with st.container(horizontal=True, gap="small", key="arms-cards"):
-        for arm in (a for a in findings.arms_of(result) if "@" not in a):  # further sizes are on the budget curve
+        for arm in findings.one_of_each(findings.judged_arms(result, metric)):  # further sizes are on the budget curve
             value = result["arms"][arm]["metrics"][metric]
             with st.container(key=f"arm-{arm}", width=CARD):
                 st.metric(
@@ -106,7 +106,7 @@ def _chart(result: dict[str, Any]) -> None:
         metric = metric_choice(result["metrics"], findings.main_metric(result), "metric")
         figure(figures_results.arms(result, metric, theme=theme()), f"arms-{metric}")
         seeds = "; a ring is one seed" if len(result["seeds"]) > 1 else ""
-        n = next(iter(result["arms"].values()))["metrics"][metric]["n_examples"]
+        n = result["arms"][findings.judged_arms(result, metric)[0]]["metrics"][metric]["n_examples"]
         st.caption(
             f"Mean and 95 % interval over {ui.counted(n, 'example')}{seeds}; the dotted line is the model untuned."
         )

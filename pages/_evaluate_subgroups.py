@@ -35,7 +35,7 @@ def draw(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
         arm = _choice("Arm", tuned, "selected" if "selected" in tuned else tuned[0], "subgroups-arm")
         others = [a for a in arms if a != arm]
         baseline = _choice("Against", others, "random" if "random" in others else others[0], "subgroups-against")
-    metrics = breakdown.metrics(result)
+    metrics = breakdown.metrics(result, (arm, baseline))
     with st.container(border=True, key="subgroups-chart"):
         metric = shared.metric_choice(metrics, findings.main_metric({"metrics": metrics}), "subgroups-metric")
         with st.spinner("Judging every subgroup …"):

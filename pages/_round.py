@@ -37,7 +37,7 @@ def draw(ws: Workspace, pid: str, chosen: Saved, record: ExperimentRecord | None
             "train",
         )
         return
-    tuned = [arm for arm in findings.arms_of(record.result) if arm != "zero_shot"]
+    tuned = findings.tuned_arms(record.result)
     arm = st.selectbox(
         "What did this arm get wrong?",
         tuned,

@@ -1,4 +1,4 @@
-"""Which arms an experiment has: named starts, further selections, one's own files, further sizes, what is equal."""
+"""Which arms an experiment has: named starts, further selections, files, models and sizes, what is equal."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from curation import comparison, findings, presets, selectors, subset_files, workbench
+from curation import comparison, external, findings, presets, selectors, workbench
 from curation.config import ExperimentConfig
-from curation.errors import CurationError
-from pages import _form
+from pages import _form, _train_sizes
 from pages import _shell as ui
 
 SEEDS = 10
@@ -33,6 +32,8 @@ def starts(ws: ui.Workspace, pid: str, chosen: comparison.Saved) -> None:
         )
         for key, value in _state(made).items():
             st.session_state[ui.key(key)] = value
+        st.session_state[ui.key("train-metrics")] = list(made.evaluation.metrics)
+        st.session_state[ui.key("_train-asks")] = name == "external"
 
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.markdown(":gray[Start from]", width="content")
@@ -49,6 +50,7 @@ def _state(config: ExperimentConfig) -> dict[str, Any]:
         "train-saved": [asked["saved"] for asked in further if "saved" in asked],
         "train-selectors": [asked["selector"] for asked in further if "selector" in asked],
         "train-files": list(config.subsets),
+        "train-models": [external.spelled(one) for one in config.models.values()],
         "train-budgets": [str(n) for n in config.budgets],
         "train-equal": config.equal,
     }
@@ -79,7 +81,8 @@ def draw(ws: ui.Workspace, pid: str, current: ExperimentConfig, chosen: comparis
         "from the queries, so what it gains is form. Zero-shot, the model as it is, is always an arm: on modern base "
         "models tuning on 500 examples often loses against it (TIS, arXiv 2602.14696)."
     )
-    given = [st.session_state[ui.key(f"train-{k}")] for k in ("saved", "selectors", "files", "budgets")]
+    given = [st.session_state[ui.key(f"train-{k}")] for k in ("saved", "selectors", "files", "models", "budgets")]
+    given.append(st.session_state.get(ui.key("_train-asks")))
     with st.expander("Further arms and sizes", expanded=any(given)):
         further = _further(ws, pid, chosen)
         equal = st.segmented_control(
@@ -124,13 +127,26 @@ def _further(ws: ui.Workspace, pid: str, chosen: comparison.Saved) -> dict[str, 
     )
     with right:
         files = _files(ws, known)
+    models = left.multiselect(
+        "Other models, as they are",
+        st.session_state[ui.key("train-models")],
+        key=ui.key("train-models"),
+        accept_new_options=True,
+        placeholder="A hub id, or a folder on this machine",
+        help="Judged untuned, by the same metrics on the same rows. A model that cuts answers into other tokens than "
+        "the base model is judged without losses, which could not be compared.",
+    )
+    if not models and st.session_state.get(ui.key("_train-asks")):
+        st.info("Name at least one other model to compare with.", icon=":material/info:")
     wrong = [text for text in sizes if not text.isdigit() or not int(text)]
     if wrong:
         st.error(f"{ui.plain(wrong[0])} is no number of examples; write a whole number above 0.")
+    selections = {names[key]: {"saved": key} for key in saved}
+    selections |= {_form.label(method): {"selector": method} for method in methods}
     return {
-        "selections": {names[key]: {"saved": key} for key in saved}
-        | {_form.label(method): {"selector": method} for method in methods},
+        "selections": selections,
         "subsets": {name: known[name] for name in files},
+        "models": external.named(models, workbench.settings(ws, pid).experiment.models, {*selections, *files}),
         "budgets": sorted({int(text) for text in sizes if text not in wrong}),
     }
 
@@ -167,34 +183,6 @@ def _saved(ws: ui.Workspace, pid: str, chosen: comparison.Saved) -> dict[str, st
     """Key → name of the saved selections that could be further arms: those of the same pool."""
     pool, found = chosen.represented.record["pool"], {}
     for one in ws.selections(pid):
-        if one.subset not in found and opened(ws, one.subset)[1] == pool:
+        if one.subset not in found and (of := _train_sizes.opened(ws, one.subset)) and of[2] == pool:
             found[one.subset] = f"{one.name} v{one.version}".replace("@", " at ")
     return found
-
-
-@st.cache_data(max_entries=256, show_spinner=False)
-def _opened(root: str, key: str) -> tuple[int, str]:  # noqa: ARG001  # part of what it is kept by
-    saved = comparison.open_artefact(ui.workspace(), key)
-    return len(saved.ids), str(saved.represented.record["pool"])
-
-
-def opened(ws: ui.Workspace, key: str) -> tuple[int, str]:
-    """Return size and pool of a saved selection; a size of 0 and no pool if it can't be opened any more."""
-    try:
-        return _opened(str(ws.root), key)
-    except CurationError:
-        return 0, ""
-
-
-@st.cache_data(max_entries=64, show_spinner="Looking up the file's rows in the pool …")
-def _rows_of(root: str, path: str, changed: float, pool: str) -> int:  # noqa: ARG001  # as above
-    return len(subset_files.read(ui.workspace(), Path(path), pool))
-
-
-def own_sizes(ws: ui.Workspace, config: ExperimentConfig, pool: str) -> dict[str, int]:
-    """Return the sizes of the saved selections and files among the arms; CurationError if a file can't be used."""
-    sizes = {name: opened(ws, one["saved"])[0] for name, one in config.selections.items() if "saved" in one}
-    for name, path in config.subsets.items():
-        changed = Path(path).stat().st_mtime if Path(path).is_file() else 0.0
-        sizes[name] = _rows_of(str(ws.root), path, changed, pool)
-    return sizes

@@ -25,15 +25,17 @@ LARGE = 50_000  # pool rows from which looking for overlap is asked for, since i
 
 def draw(ws: ui.Workspace, pid: str, current: ExperimentConfig) -> tuple[dict[str, Any], str]:
     """Draw how arms are judged; return what `ExperimentConfig.from_dict` takes, and what keeps it from starting."""
-    queries, tests = ws.dataset(pid, "query"), ws.dataset(pid, "test")
+    tests = ws.dataset(pid, "test")
     judging, lacks = current.evaluation.to_dict(), ""
-    cannot = _unmeasurable(str(ws.root), queries.key, tests.key if tests else "") if queries else {}
+    cannot = unmeasurable(ws, pid)
     options = dict(current.evaluation.options)
     allowed = bool(options.get(PROGRAMS, {}).get("allow"))
+    st.session_state.setdefault(
+        ui.key("train-metrics"), [m for m in judging["metrics"] if m in METRICS and (m != PROGRAMS or allowed)]
+    )
     chosen = st.multiselect(
         "Metrics",
         [m for m in METRICS if m != PROGRAMS or allowed or st.session_state.get(ui.key("train-programs"))],
-        default=[m for m in judging["metrics"] if m in METRICS and (m != PROGRAMS or allowed)],
         format_func=lambda m: findings.metric_label(m) + (" (can't be used yet)" if m in cannot else ""),
         key=ui.key("train-metrics"),
     )
@@ -117,6 +119,12 @@ def _overlap(ws: ui.Workspace, pid: str) -> str:
         return f"None of the {tests.n_rows:,} test prompts stands in the pool or the query set."
     n = len({*found["queries"], *found["pool"]})
     return f":orange[{n:,} of {tests.n_rows:,} test prompts overlap: {', '.join(counts)}.]"
+
+
+def unmeasurable(ws: ui.Workspace, pid: str) -> dict[str, str]:
+    """Return metric → why the project's rows, or this machine, do not allow it."""
+    queries, tests = ws.dataset(pid, "query"), ws.dataset(pid, "test")
+    return _unmeasurable(str(ws.root), queries.key, tests.key if tests else "") if queries else {}
 
 
 @st.cache_data(max_entries=32, show_spinner="Looking which metrics the test rows allow …")

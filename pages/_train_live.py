@@ -19,6 +19,7 @@ PLAIN = {"displayModeBar": False}
 EVERY = 2.0  # seconds between two looks at a running experiment
 LOOKS = {  # state of an arm → icon, colour
     "tuned": ("check_circle", "green"),
+    "judged": ("check_circle", "green"),
     "now": ("progress_activity", "green"),
     "waiting": ("hourglass_empty", "gray"),
     "left out": ("do_not_disturb_on", "orange"),

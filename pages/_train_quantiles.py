@@ -10,7 +10,7 @@ import streamlit as st
 from curation import findings, quantiles, tasks, workbench
 from curation.config import QuantileConfig
 from curation.errors import CurationError
-from pages import _form, _jobs, _train_live
+from pages import _form, _jobs, _train_judging, _train_live
 from pages import _shell as ui
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def draw(ws: ui.Workspace, pid: str, config: ExperimentConfig) -> None:
     job = _jobs.watch(ws, pid, KIND)
     if job is not None:
         _train_live.draw(ws, job)
-    view, model = workbench.view(ws, pid), workbench.settings(ws, pid).model
-    found = quantiles.newest(ws, view.represented.key, model)
+    view, model, tests = workbench.view(ws, pid), workbench.settings(ws, pid).model, ws.dataset(pid, "test")
+    found = quantiles.newest(ws, view.represented.key, model, tests.key if tests else None, config.training)
     if found is not None and job is None:
         told = ", ".join(
             f"{findings.metric_label(m).lower()} {r['mean']:.2f} ({r['low']:.2f} to {r['high']:.2f})".replace("-", "−")
@@ -42,6 +42,8 @@ def draw(ws: ui.Workspace, pid: str, config: ExperimentConfig) -> None:
                 f":green[:material/check_circle:] Spearman correlation of nearness with {told}; 1 means that nearer "
                 "is always better, 0 that it says nothing."
             )
+            if found["differs"]:
+                st.markdown(f":orange[{ui.plain(found['differs'])}]")
             if st.button("See it", icon=":material/arrow_forward:", key=ui.key("quantiles-see")):
                 st.session_state[ui.key("part")] = "nearness"
                 ui.go("evaluate")
@@ -60,11 +62,15 @@ def draw(ws: ui.Workspace, pid: str, config: ExperimentConfig) -> None:
         if short:
             st.caption(f":orange[A part of the pool has {room:,} usable rows; choose fewer examples or parts.]")
         total = asked.bins * len(asked.seeds)
-        st.caption("Tuned and judged like the arms above.")
+        cannot = _train_judging.unmeasurable(ws, pid)
+        judged = quantiles.judged_by(config.evaluation.metrics, cannot, with_tests=tests is not None)
+        st.caption(
+            f"Tuned like the arms above, and judged by {findings.listed(judged)}, whichever of them judge the arms."
+        )
         if st.button(
             f"Start {total} trainings",
             icon=":material/play_arrow:",
-            disabled=short or model is None or not config.evaluation.metrics,
+            disabled=short or model is None,
             key=ui.key("quantiles-start"),
         ):
             design = dataclasses.replace(config, quantiles=asked).to_dict()

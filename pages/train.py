@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from curation import arms, comparison, figures_results, findings, jobs, results, tasks, workbench
+from curation import arms, comparison, design, figures_results, findings, jobs, results, tasks, workbench
 from curation.config import ExperimentConfig
 from curation.errors import CurationError
 from pages import (
@@ -20,6 +20,7 @@ from pages import (
     _train_live,
     _train_models,
     _train_quantiles,
+    _train_sizes,
 )
 from pages import _shell as ui
 
@@ -124,7 +125,8 @@ def _start(
     """What it will cost, a name, and the button."""
     record = chosen.represented.record
     n_candidates = ws.count(record["pool"]) - len(chosen.represented.unusable)
-    further = arms.further_sizes(config, len(chosen.ids), _train_arms.own_sizes(ws, config, record["pool"]))
+    own = _train_sizes.own_sizes(ws, config, record["pool"])
+    further = design.further_sizes(config, chosen.selection.budget, len(chosen.ids), own)
     plans = arms.plan(config, len(chosen.ids), n_candidates, further)
     if workbench.settings(ws, pid).model is None:
         lacks = "Choose a base model first."

@@ -48,6 +48,10 @@ class Script:
         What epochs were judged on.
     at_step : callable
         Called after the first step of each training with its number.
+    knows : dict of str to float
+        Model → share that it knows untuned.
+    judged : list of (str, tuple of str)
+        Model and metrics of each judgement, in order.
     """
 
     word: str = "add"
@@ -60,6 +64,8 @@ class Script:
     queries: list[list[str]] = field(default_factory=list)
     configs: list[TrainingConfig] = field(default_factory=list)
     at_step: Callable[[int], object] = lambda _training: None
+    knows: dict[str, float] = field(default_factory=dict)
+    judged: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
     def fine_tune(
         self,
@@ -105,7 +111,7 @@ class Script:
 
     def evaluate(
         self,
-        _model: ModelConfig,
+        model: ModelConfig,
         adapter: Path | None,
         queries: Sequence[Example],
         tests: Sequence[Example],
@@ -113,7 +119,9 @@ class Script:
         progress: Any = None,  # noqa: ARG002
     ) -> Evaluation:
         """Score by what was learned: row i of n is right where the share exceeds i / n."""
-        learned = json.loads((adapter / "learned.json").read_text()) if adapter else {"share": 0.0, "n": 0, "seed": 0}
+        self.judged.append((model.name, config.metrics))
+        learned = {"share": self.knows.get(model.name, 0.0), "n": 0, "seed": 0}
+        learned = json.loads((adapter / "learned.json").read_text()) if adapter else learned
         rows = {"queries": list(queries), "tests": list(tests)}
         per_example: dict[str, list[float]] = {}
         ids: dict[str, list[str]] = {}
@@ -140,9 +148,16 @@ def write(path: Path, lines: list[dict[str, Any]]) -> DatasetConfig:
     return DatasetConfig(path=str(path))
 
 
-def make_run(folder: Path, model: Path) -> RunConfig:
-    """Return a run on 40 rows of four kinds, of which the query asks for the first; budget 8, 20 tests."""
-    pool = [{"prompt": KINDS[i % 4].format(i, i + 1), "response": f"answer {i}", "id": f"p{i}"} for i in range(40)]
+def make_run(folder: Path, model: Path, *, spread: bool = False) -> RunConfig:
+    """Return a run on 40 rows of four kinds, of which the query asks for the first; budget 8, 20 tests.
+
+    With `spread` rows are of many lengths, so that a budget in tokens holds other numbers of them.
+    """
+    words = [" and" * (i % 7 * 3 if spread else 0) for i in range(40)]
+    pool = [
+        {"prompt": KINDS[i % 4].format(i, i + 1) + words[i], "response": f"answer {i}", "id": f"p{i}"}
+        for i in range(40)
+    ]
     tests = [{"prompt": f"add the numbers {i} and {i + 7}", "response": str(2 * i + 7)} for i in range(500, 520)]
     return RunConfig(
         pool=write(folder / "pool.jsonl", pool),

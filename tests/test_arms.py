@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from curation import arms, design
-from curation.config import ExperimentConfig, TrainingConfig
+import pytest
+
+from curation import arms, comparison, design, experiments, forecast, pipeline
+from curation.config import (
+    BudgetConfig,
+    ExperimentConfig,
+    ModelConfig,
+    RepresentationConfig,
+    RunConfig,
+    SelectionConfig,
+    TrainingConfig,
+)
+from curation.workspace import Workspace
+from tests.scripted import design as design_of
+from tests.scripted import make_run
+
+POOL = tuple(f"r{i}" for i in range(60))
+
+
+@pytest.fixture(autouse=True)
+def clocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that tells at once what a training and a judgement take."""
+    trial = SimpleNamespace(seconds=1.0, disk=1, memory=1, gpu_memory=0, while_tuning=0)
+    monkeypatch.setattr(forecast, "_try_training", lambda *_: SimpleNamespace(whole=lambda *_: trial))
+    monkeypatch.setattr(forecast, "_try_judging", lambda *_: (1.0, SimpleNamespace(host=1, gpu=0)))
 
 
 def test_a_plan_counts_steps_as_the_trainer_does() -> None:
@@ -35,29 +61,98 @@ def test_a_plan_has_every_arm_in_order_with_its_own_training() -> None:
     ]
 
 
-def test_the_plan_has_further_selections_files_and_sizes() -> None:
-    config = ExperimentConfig(
-        arms=("zero_shot", "random", "selected"),
-        selections={"saved": {"saved": "k"}, "greedy": {"selector": "doubly_greedy"}},
-        subsets={"own": "/x.jsonl"},
-        budgets=(10, 50, 80),
+DESIGNS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "selectors and sizes": {
+        "selections": {"greedy": {"selector": "doubly_greedy"}, "kde": {"selector": "knn_kde"}},
+        "budgets": (4, 8),
+    },
+    "saved and files": {
+        "arms": ("zero_shot", "random", "off_task", "selected", "full"),
+        "selections": {"mine": {"saved": ""}, "greedy": {"selector": "doubly_greedy"}},
+        "subsets": {"own": ""},
+        "budgets": (4,),
+    },
+    "other models": {"models": {"demo": "winnow-tiny"}, "budgets": (4,)},
+    "nothing selected": {"arms": ("random",), "selections": {"greedy": {"selector": "doubly_greedy"}}, "seeds": (0,)},
+    "budgets of their own": {
+        "selections": {
+            "greedy": {"selector": "doubly_greedy", "budget": {"tokens": 90}},
+            "kde": {"selector": "knn_kde", "budget": {"tokens": 90}},
+            "few": {"budget": {"examples": 3}},
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory, tiny_lm: Path) -> tuple[Workspace, RunConfig, dict[str, Any]]:
+    """A run on rows of many lengths that a model represents, so that budgets can be in tokens; made once."""
+    folder = tmp_path_factory.mktemp("arms")
+    run = make_run(folder, tiny_lm, spread=True)
+    run = dataclasses.replace(run, representation=RepresentationConfig(name="rds"))
+    ws = Workspace(folder / "workspace")
+    return ws, run, pipeline.run(ws, dataclasses.replace(run, experiment=None))
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+@pytest.mark.parametrize("budget", [BudgetConfig(examples=8), BudgetConfig(tokens=150)], ids=["examples", "tokens"])
+@pytest.mark.parametrize("equal", ["passes", "tokens"])
+def test_plan_forecast_and_run_have_the_same_trainings(
+    base: tuple[Workspace, RunConfig, dict[str, Any]], tmp_path: Path, name: str, budget: BudgetConfig, equal: str
+) -> None:
+    workspace, run, plain = base
+    asked = {**DESIGNS[name], "equal": equal}
+    shown = pipeline.read_represented(workspace.artefact("representation", plain["representation"]))
+    own: dict[str, tuple[BudgetConfig, int]] = {}
+    if "saved" in name:
+        made = SelectionConfig(budget=BudgetConfig(tokens=90))
+        view = SimpleNamespace(represented=shown, selection=made, subset=pipeline.select(workspace, shown, made))
+        key = comparison.store_selection(workspace, view)  # type: ignore[arg-type]
+        (tmp_path / "own.jsonl").write_text("\n".join(f"p{i}" for i in range(10)))
+        asked["selections"] = {**asked["selections"], "mine": {"saved": key}}
+        asked["subsets"] = {"own": str(tmp_path / "own.jsonl")}
+        own = {"mine": (made.budget, view.subset.indices.size), "own": (BudgetConfig(examples=10), 10)}
+    run = design_of(dataclasses.replace(run, selection=SelectionConfig(budget=budget)), **asked)
+    assert run.model and run.experiment
+    rows = pipeline.select(workspace, shown, run.selection).indices
+    selected = tuple(workspace.ids(plain["pool"])[i] for i in rows)
+    inputs = pipeline.experiment_inputs(
+        workspace, shown, selected, run.model, plain["tests"], run.experiment, run.selection
     )
-    sizes = arms.further_sizes(config, 50, {"saved": 30, "own": 60})
-    assert sizes == {
-        "saved@30": 30,
-        "greedy": 50,
-        "selected@10": 10,
-        "selected@80": 80,
-        "saved@10": 10,
-        "saved": 50,
-        "saved@80": 80,
-        "greedy@10": 10,
-        "greedy@80": 80,
-        "own@60": 60,
-        "own@10": 10,
-        "own": 50,
-    }
-    assert {p.arm for p in arms.plan(config, 50, 1000, sizes)} >= {"random@30", "random@60", "own@60", "selected"}
+    sizes = design.further_sizes(run.experiment, budget, len(selected), own | _given(run.experiment, own))
+    planned = arms.plan(run.experiment, len(selected), 40, sizes)
+    trainings = [(arm, seed) for arm, seed, ids, _ in experiments.trainings(workspace, inputs, run.experiment) if ids]
+    assert [(p.arm, seed) for p in planned if p.trainings for seed in run.experiment.seeds] == trainings
+    course = arms.course_of(run.experiment, inputs)
+    assert [(arm, seed) for arm, seed, _, n_steps in course if n_steps] == trainings
+    assert {arm for arm, *_, n_steps in course if not n_steps} == run.experiment.models.keys()
+    told = forecast.of_config(workspace, run)
+    assert told is not None and told.rows == len(trainings) and set(told.parts) == {p.arm for p in planned}
+    budgets = {arm.partition("@")[2] for arm in inputs.others} | {""}
+    drawn = [p.arm for p in planned if design.base_of(p.arm) == "random"]
+    assert {arm.partition("@")[2] for arm in drawn} == budgets and len(drawn) == len(budgets)
+    if budget.examples:
+        of = {arm: len(ids) for arm, ids in inputs.others.items() if "t" not in arm.partition("@")[2]}
+        assert {arm: sizes[arm] for arm in of} == of
+
+
+def _given(config: ExperimentConfig, own: dict[str, Any]) -> dict[str, tuple[BudgetConfig, int]]:
+    """Budgets of selections that have one of their own; how many rows that is can only be guessed beforehand."""
+    asked = {name: one["budget"] for name, one in config.selections.items() if "budget" in one and name not in own}
+    return {name: (BudgetConfig(**budget), budget.get("examples", 5)) for name, budget in asked.items()}
+
+
+def test_arms_of_one_token_budget_are_not_named_by_the_rows_that_fitted() -> None:
+    config = ExperimentConfig(selections={"greedy": {"selector": "doubly_greedy"}}, budgets=(20,))
+    main = BudgetConfig(tokens=1000)
+    assert design.further_sizes(config, main, 50, {}) == {"greedy": 50, "selected@20": 20, "greedy@20": 20}
+    inputs = design.Inputs(ModelConfig(name="m"), "p", "q", None, POOL, POOL[:50], {"greedy": POOL[:47]})
+    plain = dataclasses.replace(config, budgets=())
+    assert [row[0] for row in arms.course_of(plain, inputs)] == ["random", "selected", "greedy"]
+    saved = dataclasses.replace(config, selections={"mine": {"saved": "k"}}, budgets=())
+    assert design.further_sizes(saved, main, 50, {"mine": (BudgetConfig(tokens=500), 23)}) == {"mine@500t": 23}
+    assert design.further_sizes(saved, main, 50, {}) == {"mine": 50}  # it can't be opened: the job will say so
 
 
 def test_live_curves_are_by_arm_and_a_resumed_step_replaces_the_old_one() -> None:

@@ -23,7 +23,7 @@ ARMS = {arm: [judged(level, 10 * i + s) for s in range(3)] for i, (arm, level) i
 RESULT = {
     "selected": ["r"] * 100,
     "metrics": ["exact_match", "test_loss"],
-    "knees": budgets.knees({"zero_shot": [judged(0.1, 99)], **ARMS}, 100),
+    "knees": budgets.knees({"zero_shot": [judged(0.1, 99)], **ARMS}, budgets.budgets_of(dict.fromkeys(ARMS, 0), 100)),
     "arms": {
         arm: {"metrics": {m: {"mean": e[0].summary[m], "low": 0.1, "high": None} for m in e[0].summary}}
         for arm, e in {"zero_shot": [judged(0.1, 99)], **ARMS}.items()
@@ -36,7 +36,7 @@ def test_the_knee_is_where_no_larger_budget_is_told_to_be_better() -> None:
         "random": {"exact_match": 200, "test_loss": 200},
         "selected": {"exact_match": 100, "test_loss": 100},
     }
-    assert budgets.knees({"zero_shot": [judged(0.1, 0)], "selected": ARMS["selected"]}, 100) == {}
+    assert budgets.knees({"zero_shot": [judged(0.1, 0)], "selected": ARMS["selected"]}, {"selected": 100}) == {}
 
 
 def test_lines_are_sorted_by_budget_and_leave_baselines_out() -> None:
@@ -58,3 +58,8 @@ def test_the_figure_has_a_band_a_line_and_a_ring_for_each_and_zero_shot() -> Non
     assert [list(t.x) for t in rings] == [[200], [100]]
     assert figure.layout.shapes[0].y0 == 100 * RESULT["arms"]["zero_shot"]["metrics"]["exact_match"]["mean"]
     assert "nats" in figures_results.budgets(RESULT, "test_loss").layout.yaxis.title.text
+
+
+def test_arms_of_one_token_budget_stand_at_one_place() -> None:
+    sizes = {"random@9t": 50, "greedy@9t": 47, "greedy": 98, "selected": 100, "mine@60": 60}
+    assert budgets.budgets_of(sizes, 100) == {**sizes, "greedy@9t": 50, "greedy": 100}

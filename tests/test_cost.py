@@ -91,7 +91,7 @@ def test_what_will_not_fit_is_said(small: tuple[Workspace, str, str], monkeypatc
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(10))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: namedtuple("Memory", "available")(0))
-    monkeypatch.setattr(cost, "resident", lambda: 1_000)
+    monkeypatch.setattr("curation.memory.resident", lambda: 1_000)
     told = cost.estimate(*small, LEXICAL).warnings
     assert len(told) == 2
     assert "GB of memory and 0.0 GB are free" in told[0] and "disk has 0.0 GB free" in told[1]

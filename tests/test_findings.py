@@ -192,3 +192,10 @@ def test_a_number_of_steps_is_no_number_of_passes(result: dict[str, Any]) -> Non
     assert findings.fairness(result).startswith("Every arm makes as many passes")
     result["config"]["training"]["max_steps"] = 20
     assert findings.fairness(result).startswith("Every arm takes as many optimizer steps")
+
+
+def test_budgets_in_tokens_are_labelled_and_of_each_arm_one_size_is_shown() -> None:
+    arms = ["own@60", "greedy@900t", "selected", "selected@20", "random", "random@900t", "random@60", "own@20"]
+    assert findings.one_of_each(arms) == ["random", "selected", "greedy@900t", "own@20"]
+    assert findings.arm_label("greedy@9000t") == "greedy, 9,000 tokens"
+    assert findings.arm_label("own@1200") == "own, 1,200 examples"

@@ -12,6 +12,7 @@ import pytest
 from curation import forecast, pipeline
 from curation.config import EvaluationConfig, RunConfig, TrainingConfig
 from curation.errors import EvaluationError
+from curation.training.recorder import RESUME_KEPT
 from curation.training.trial import Tried
 from curation.workspace import Workspace
 from tests.scripted import Script, design, make_run
@@ -72,10 +73,39 @@ def test_what_will_not_fit_or_can_not_be_judged_is_said(
     memory, disk = forecast.estimate(workspace, inputs, run.experiment).warnings
     assert "GB of memory" in memory and "lower micro_batch_size" in memory
     assert "the workspace's disk has" in disk and "fewer arms or seeds" in disk
+    monkeypatch.setattr(forecast, "_try_training", lambda *_: dataclasses.replace(TRIED, gpu_memory=15 * 10**8))
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (10**9, 8 * 10**9))
+    assert forecast.estimate(workspace, inputs, run.experiment).warnings == (
+        "It needs about 3.0 GB on the GPU and 1.0 GB are free: lower micro_batch_size or the longest conversation, "
+        "choose LoRA or a smaller model, or close other programs.",
+    )
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda: (4 * 10**9, 8 * 10**9))
+    assert forecast.estimate(workspace, inputs, run.experiment).warnings == ()
     asked = design(run, evaluation=EvaluationConfig(metrics=("multiple_choice",))).experiment
     assert asked is not None
     with pytest.raises(EvaluationError, match="multiple_choice can judge none"):
         forecast.estimate(workspace, inputs, asked)
+
+
+@pytest.mark.usefixtures("clocked")
+def test_what_is_written_to_resume_from_must_fit_too(
+    workspace: Workspace, run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run.experiment is not None
+    long = dataclasses.replace(TRIED, rate=1.0, saved=10**9)  # some minutes a training
+    whole = long.whole(run.experiment.training, 8)
+    assert whole.disk == 10**9 and whole.while_tuning == (RESUME_KEPT + 1) * 3 * 10**9
+    early = TrainingConfig(early_stopping=True)
+    assert TRIED.whole(early, 8).while_tuning == 7  # over before the first is due: the best epoch's weights alone
+    monkeypatch.setattr(forecast, "_try_training", lambda *_: long)
+    inputs = inputs_of(workspace, run)
+    for room, fits in ((16 * 10**9, True), (14 * 10**9, False)):  # six trainings of 1 GB, and 9 GB while one runs
+        monkeypatch.setattr("shutil.disk_usage", lambda _, room=room: SimpleNamespace(free=room))
+        told = forecast.estimate(workspace, inputs, run.experiment)
+        assert told.disk == 6 * 10**9 and (told.warnings == ()) == fits
+    assert told.warnings[0].startswith(
+        "It writes about 6.0 GB, for a while up to 9.0 GB more to resume from, and the workspace's disk has 14.0 GB"
+    )
 
 
 @pytest.mark.slow

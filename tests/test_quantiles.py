@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
 from curation import advice, figures_results, pipeline, quantiles
-from curation.config import QuantileConfig, RunConfig
+from curation.config import EvaluationConfig, ModelConfig, QuantileConfig, RunConfig, TrainingConfig
 from curation.errors import SelectionError, TrainingError
 from curation.workspace import Workspace
 from tests.scripted import Script, design, make_run
@@ -68,11 +72,84 @@ def test_parts_are_tuned_nearest_first_once_each_and_reach_the_advice(
     assert found["spearman"]["exact_match"]["mean"] == pytest.approx(-spearmanr(right, range(5)).statistic)
     assert found["spearman"]["exact_match"]["mean"] > 0.7
     assert run.model is not None
-    assert quantiles.newest(workspace, made["representation"], run.model) == found
-    assert quantiles.newest(workspace, made["representation"], dataclasses.replace(run.model, name="other")) is None
     figure = figures_results.quantiles(found, "exact_match")
     assert list(figure.data[0].x) == [part["distance"] for part in found["parts"]]
     assert list(figure.data[0].y) == [100 * value for value in right]
+
+
+@pytest.mark.usefixtures("script")
+def test_a_check_is_current_for_its_model_and_test_set_alone_and_says_what_else_differs(
+    workspace: Workspace, run: RunConfig, tiny_lm: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_lm, tmp_path / "lm")
+    model = ModelConfig(name=str(folder), max_length=64, device="cpu")
+    run = dataclasses.replace(run, model=model)
+    made = pipeline.run(workspace, design(run, quantiles=ASKED, arms=("zero_shot",)))
+    key, training = made["representation"], TrainingConfig()
+
+    def found(model: ModelConfig = model, tests: str | None = made["tests"], **options: Any) -> dict[str, Any] | None:
+        return quantiles.newest(workspace, key, model, tests, dataclasses.replace(training, **options))
+
+    assert found() == {**made["quantiles"], "differs": ""}
+    assert found(tests=None) is None and found(tests="another") is None
+    for change in ({"name": "other"}, {"dtype": "bfloat16"}, {"max_length": 32}, {"revision": "2"}):
+        assert found(dataclasses.replace(model, **change)) is None  # type: ignore[arg-type]
+    assert found(dataclasses.replace(model, device="auto")) is not None
+    assert quantiles.newest(workspace, key, None, made["tests"], training) is None
+    other = found(epochs=1.0, learning_rate=1e-3)
+    assert other is not None and other["differs"] == (
+        "It was tuned with other options than are set now (learning rate 0.0002, now 0.001; epochs 3.0, now 1.0)."
+    )
+    assert advice.checked(other)[0].endswith(f". {other['differs']}")
+    once = design(run, quantiles=ASKED, arms=("zero_shot",), training=TrainingConfig(epochs=1.0))
+    pipeline.run(workspace, once)
+    again = found()
+    assert again is not None and again["differs"] == ""  # though one with one epoch is newer
+    os.utime(folder / "config.json", (time.time() + 60,) * 2)  # touched, and the same
+    assert found() is not None
+    (folder / "tokenizer_config.json").write_text("{}")
+    os.utime(folder / "tokenizer_config.json", (time.time() + 60,) * 2)
+    assert found() is None
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    os.utime(folder / "config.json", (time.time() + 60,) * 2)
+    assert found() is None
+
+
+def test_a_check_of_an_earlier_version_says_what_is_not_known_of_it(workspace: Workspace) -> None:
+    with workspace.build("quantiles", "9" * 32, {"representation": "r", "model": {"name": "no-such/model"}}) as part:
+        (part / "check.json").write_text("{}")
+    found = quantiles.newest(workspace, "r", ModelConfig(name="no-such/model"), "t", TrainingConfig())
+    assert found is not None and found["differs"].startswith("An earlier version made this check and did not keep how")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "cannot", "with_tests", "judged"),
+    [
+        (("exact_match",), (), True, ("query_loss", "test_loss", "exact_match")),
+        (("test_loss", "rouge_l", "query_loss"), (), True, ("query_loss", "test_loss", "rouge_l")),
+        (("query_loss",), (), True, ("query_loss", "test_loss", "multiple_choice")),
+        ((), ("multiple_choice",), True, ("query_loss", "test_loss", "numeric_match")),
+        (("test_loss",), ("numeric_match", "multiple_choice"), True, ("query_loss", "test_loss", "exact_match")),
+        (("exact_match", "harness"), (), False, ("query_loss", "harness")),
+        (("test_loss",), (), False, ("query_loss",)),
+    ],
+)
+def test_it_judges_by_both_losses_and_a_task_metric_whatever_arms_are_judged_by(
+    chosen: tuple[str, ...], cannot: tuple[str, ...], with_tests: bool, judged: tuple[str, ...]
+) -> None:
+    assert quantiles.judged_by(chosen, cannot, with_tests=with_tests) == judged
+
+
+@pytest.mark.usefixtures("script")
+def test_one_click_tells_all_three_though_one_was_chosen(workspace: Workspace, run: RunConfig) -> None:
+    only = EvaluationConfig(metrics=("query_loss",))
+    found = pipeline.run(workspace, design(run, quantiles=ASKED, arms=("zero_shot",), evaluation=only))["quantiles"]
+    assert set(found["spearman"]) == {"query_loss", "test_loss", "numeric_match"}  # right answers are numbers
+    alone = dataclasses.replace(run, tests=None)
+    found = pipeline.run(workspace, design(alone, quantiles=ASKED, arms=("zero_shot",), evaluation=only))["quantiles"]
+    assert set(found["spearman"]) == {"query_loss"}
 
 
 def test_a_diverged_part_is_told_and_the_others_correlate(
@@ -93,6 +170,7 @@ def test_a_diverged_part_is_told_and_the_others_correlate(
     losses = [part["metrics"]["query_loss"]["mean"] for part in found["parts"] if "metrics" in part]
     assert found["spearman"]["query_loss"]["mean"] == pytest.approx(spearmanr(losses, range(4)).statistic)
     assert figures_results.quantiles(found, "query_loss").data[0].text == ("1", "3", "4", "5")
+    assert advice.checked(found)[0].startswith("Quantile check of 4 parts (of 5: the others diverged) of this pool, 6")
 
 
 def test_when_too_few_parts_are_left_the_check_says_so(workspace: Workspace, run: RunConfig, script: Script) -> None:
@@ -128,7 +206,7 @@ def test_its_answer_reaches_the_advice(metric: dict[str, float], said: str, as_r
     check = {
         "metrics": ["query_loss", "exact_match"],
         "spearman": {"query_loss": {"mean": 0.95, "low": 0.8, "high": 0.99}, "exact_match": metric},
-        "parts": [{}] * 10,
+        "parts": [{"metrics": {}}] * 10,
         "n_examples": 200,
         "name": "less",
     }

@@ -140,6 +140,21 @@ def test_a_quantile_check_and_what_arms_took_are_on_the_card(records: Records) -
     assert "with the full pool" in text
 
 
+def test_a_further_model_is_on_the_card_and_a_loss_that_it_lacks_is_a_dash(records: Records) -> None:
+    arms = dict((records.result or {})["arms"])
+    metrics = {"exact_match": arms["zero_shot"]["metrics"]["exact_match"]}
+    arms["Big"] = arms["zero_shot"] | {"metrics": metrics}
+    evaluations = (records.result or {})["evaluations"] | {"Big": {"0": "k"}}
+    model = {"name": "owner/big", "dtype": "bfloat16", "max_length": 512}
+    told = with_result(records, arms=arms, evaluations=evaluations, models={"Big": model}, without_losses=["Big"])
+    text = report.markdown(told).replace("\\", "")
+    assert "Big (another model, untuned: owner/big, weights in bfloat16, at most 512 tokens a conversation)" in text
+    assert "Big cuts answers into other tokens than the base model" in text and "| Big | none | –" in text
+    before = report.markdown(records).replace("\\", "")
+    seeds = next(line for line in before.splitlines() if line.startswith("- Seeds"))
+    assert seeds in text  # it is no training
+
+
 def test_the_card_says_how_the_arms_were_compared(records: Records) -> None:
     selections = {"Greedy": {"selector": "doubly_greedy"}, "Kept": {"saved": "k" * 32}}
     design = ExperimentConfig(

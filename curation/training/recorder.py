@@ -23,6 +23,7 @@ from curation.training.events import Events
 from curation.training.plan import BatchPlan
 
 CHECKPOINT_SECONDS = 30.0  # a killed run loses at most about this much work
+RESUME_KEPT = 2  # checkpoints to resume from, the older for the case that the newer is torn
 
 
 class Recorder(TrainerCallback):  # type: ignore[misc]  # transformers is skipped by mypy

@@ -38,7 +38,7 @@ from curation.progress import Progress
 from curation.training import DivergedError, TrainingResult
 from curation.training.checkpoints import last_checkpoint, led_to, save_model, save_weights
 from curation.training.plan import BatchPlan
-from curation.training.recorder import Recorder
+from curation.training.recorder import RESUME_KEPT, Recorder
 
 
 class AnswerTrainer(SFTTrainer):  # type: ignore[misc]  # trl carries no types
@@ -189,7 +189,7 @@ def make_trainer(
         dataset_kwargs={"skip_prepare_dataset": True},
         eval_strategy="no",
         save_strategy="no",  # the recorder says when
-        save_total_limit=2,
+        save_total_limit=RESUME_KEPT,
         logging_steps=1,
         logging_nan_inf_filter=False,
         **reporting,

@@ -18,8 +18,10 @@ from curation.memory import Peak
 from curation.progress import Silent
 from curation.training import fine_tune
 from curation.training.plan import BatchPlan
+from curation.training.recorder import CHECKPOINT_SECONDS, RESUME_KEPT
 
 STEPS = 4  # the first of which is not counted
+_RESUME_COPIES = 3  # of the tuned weights in a checkpoint to resume from: themselves and Adam's two moments
 STEP_SECONDS = 2.0  # aimed at; a step's batch is made smaller where it would take longer
 _EFFICIENCY = 0.3  # of a step against a bare matrix product; decides the size of the trial's batch only
 
@@ -38,6 +40,8 @@ class Trial:
         Most bytes held at once.
     disk : int
         Bytes that its folder takes.
+    while_tuning : int
+        Bytes that it takes besides until it is done: checkpoints to resume from, the best epoch's weights.
     """
 
     seconds: float
@@ -45,6 +49,7 @@ class Trial:
     memory: int
     gpu_memory: int
     disk: int
+    while_tuning: int
 
 
 def try_warmup(
@@ -110,12 +115,15 @@ class Tried:
         of_a_row = sum(_padded(self.lengths, config, self.seed)) / len(self.lengths)
         padded = of_a_row * min(config.batch_size, n_rows) * total
         scale = min(config.micro_batch_size, n_rows) / self.micro_batch_size
+        seconds = self.start + self.rate * padded
+        resumable = min(RESUME_KEPT + 1, int(seconds / CHECKPOINT_SECONDS))  # one more while it is written
         return Trial(
-            seconds=self.start + self.rate * padded,
+            seconds=seconds,
             checkpoints=checkpoints,
             memory=_scaled(self.memory, self.memory_began + self.weights, scale),
             gpu_memory=_scaled(self.gpu_memory, self.weights, scale),
             disk=self.checkpoint * checkpoints * config.save_every_epoch + self.saved,
+            while_tuning=self.saved * (_RESUME_COPIES * resumable + config.early_stopping),
         )
 
 

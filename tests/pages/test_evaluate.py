@@ -294,6 +294,7 @@ def test_a_check_of_nearness_is_told_even_before_anything_is_tuned(
     app.run()
     assert "Nearer rows teach better, by test loss (Spearman 0.90" in words(app)
     assert "not shown to predict exact match" in words(app) and len(app.get("plotly_chart")) == 1
+    assert "An earlier version made this check and did not keep how it tuned" in words(app)
     fresh = workspace.create_project("Empty").id
     assert "Nearness" not in words(opened("evaluate", fresh))
 

@@ -176,6 +176,19 @@ def test_arms_of_a_running_experiment_are_told_and_one_can_be_left_out_or_stoppe
     assert Orders(here).left_out() == ()
 
 
+def test_a_further_model_of_a_running_experiment_is_judged_not_tuned(
+    opened: Open, workspace: Workspace, sums: str, job: Callable[..., str]
+) -> None:
+    from curation import jobs
+
+    here = jobs.folder(workspace, job(workspace, sums, "running"))
+    (here / "course.json").write_text(json.dumps([["Big", 0, 0, 0], *COURSE]))
+    app = opened("train", sums)
+    assert not app.exception
+    assert "**Big** :gray[judged]" in words(app) and "**Random** :gray[tuned]" in words(app)
+    assert "**3 of 4**" in words(app)
+
+
 def test_a_paused_experiment_says_so_and_can_be_resumed(
     opened: Open, workspace: Workspace, sums: str, job: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

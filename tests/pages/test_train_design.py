@@ -31,7 +31,7 @@ def test_a_named_start_fills_the_form_and_the_next_one_replaces_it(
 ) -> None:
     saved = comparison.save_selection(workspace, workbench.view(workspace, sums), "Mine@home")
     app = opened("train", sums)
-    keyed(app.button, "preset-external").click().run()
+    keyed(app.button, "preset-selectors").click().run()
     assert not app.exception
     assert list(plan(app)) == ["Zero-shot", "Random", "Selected", "Mine at home v1", "Doubly greedy", "KNN KDE"]
     start(app).click().run()
@@ -47,6 +47,25 @@ def test_a_named_start_fills_the_form_and_the_next_one_replaces_it(
     assert plan(app) == {"Zero-shot": 0, "Random": 12, "Selected": 12}
     assert start(app).label == "Start 2 trainings"
     assert workbench.settings(workspace, sums).experiment.selections == {}
+
+
+def test_the_external_comparison_asks_for_other_models_and_judges_those_that_are_named(
+    opened: Open, sums: str, started: list[tuple[Any, ...]]
+) -> None:
+    app = opened("train", sums)
+    keyed(app.button, "preset-external").click().run()
+    assert not app.exception
+    assert [note.value for note in app.info] == ["Name at least one other model to compare with."]
+    keyed(app.multiselect, "train-models").set_value(["owner/big@home", "/models/no such"]).run()
+    assert not app.exception and not app.info
+    assert list(plan(app)) == ["Zero-shot", "big at home", "no such", "Random", "Selected"]
+    assert start(app).label == "Start 6 trainings"  # three seeds of two arms
+    start(app).click().run()
+    assert started[0][2]["experiment"]["models"] == {"big at home": "owner/big@home", "no such": "/models/no such"}
+    keyed(app.button, "preset-external").click().run()
+    assert "big at home" in plan(app) and keyed(app.multiselect, "train-metrics").value
+    keyed(app.button, "preset-quick").click().run()
+    assert list(plan(app)) == ["Zero-shot", "Random", "Selected"] and not app.info
 
 
 def test_sizes_of_ones_own_and_what_is_alike_are_handed_over(
@@ -194,6 +213,9 @@ def test_the_quantile_check_starts_at_a_click_with_what_fits_the_pool(
 ) -> None:
     app = opened("train", sums)
     assert keyed(app.number_input, "quantiles.examples").value == 6  # a tenth of 60 rows, not 500
+    assert "Tuned like the arms above, and judged by query loss, test loss and exact match" in words(app)
+    keyed(app.multiselect, "train-metrics").set_value(["query_loss"]).run()
+    assert "judged by query loss, test loss and numeric match, whichever of them judge the arms" in words(app)
     keyed(app.number_input, "quantiles.bins").set_value(20).run()
     assert "A part of the pool has 3 usable rows; choose fewer examples or parts." in words(app)
     assert keyed(app.button, "quantiles-start").disabled
