@@ -100,11 +100,9 @@ def _about_arms(result: Mapping[str, Any]) -> list[str]:
     """Arms that could not be trained or judged with some seed, answer nothing, or have no losses to compare."""
     told = []
     if other := [arm for arm in result.get("without_losses", ()) if arm in result["arms"]]:
-        one = len(other) == 1
         told.append(
-            f"{' and '.join(other)} {'cuts' if one else 'cut'} answers into other tokens than the base model; a loss "
-            f"is a mean over a model's own tokens, so theirs can't be compared and {'it has' if one else 'they have'} "
-            "none here."
+            f"{' and '.join(other)} {'cuts' if len(other) == 1 else 'cut'} answers into other tokens than the base "
+            "model; a loss is a mean over a model's own tokens, so such losses can't be compared and are left out."
         )
     told += failures(result)
     for arm, stopped in result.get("stopped", {}).items():
