@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from curation import arms, external, figures_results, findings, forecast, jobs, pipeline, replies, tasks, workbench
+from curation import (
+    arms,
+    external,
+    figures_results,
+    findings,
+    forecast,
+    jobs,
+    pipeline,
+    replies,
+    result_tables,
+    tasks,
+    workbench,
+)
 from curation.config import EvaluationConfig, ExperimentConfig, ModelConfig, RunConfig
 from curation.errors import ConfigError, EvaluationError, ModelError
 from curation.evaluation import Evaluation
@@ -80,16 +92,14 @@ def test_further_models_are_judged_untuned_first_and_compared_with(
     assert not {"Twin", "Other", "zero_shot"} & result["differences"].keys()
     assert against["versus_random"]["comparisons"] == 1 and against["versus_zero_shot"]["comparisons"] == 2
     told = [f.sentence for f in findings.findings(result)]
-    assert any(
-        t.startswith("Tuned on the selection, the model is 80.0 points exact match better than Other as") for t in told
-    )
+    assert any(t.startswith("The model tuned on the selection beat Other as it is by 80.0 points exact") for t in told)
     assert findings.warnings(result)[1].startswith(
         "Other cuts answers into other tokens than the base model; a loss is"
     )
     assert findings.tuned_arms(result) == ["random", "selected"]
-    table = findings.arms_table(result).set_index("Arm")
+    table = result_tables.arms_table(result).set_index("Arm")
     assert table.loc["Other", "Test loss"] == "–" and table.loc["Other", "Exact match"].startswith("20.0 %")
-    assert "Other" in list(findings.differences_table(result)["Against"])
+    assert "Other" in list(result_tables.differences_table(result)["Against"])
     assert [t.name for t in figures_results.arms(result, "test_loss").data if t.name] == [
         *("Zero-shot", "Random", "Selected", "Twin")
     ]

@@ -183,9 +183,12 @@ def test_a_further_model_of_a_running_experiment_is_judged_not_tuned(
 
     here = jobs.folder(workspace, job(workspace, sums, "running"))
     (here / "course.json").write_text(json.dumps([["Big", 0, 0, 0], *COURSE]))
+    with (here / "metrics.jsonl").open("a") as history:
+        reading = {"stage": "Big, seed 0: done", "done": 1, "time": 1.0, "attempt": 1, "judged": 1.0}
+        history.write(json.dumps(reading) + "\n")
     app = opened("train", sums)
     assert not app.exception
-    assert "**Big** :gray[judged]" in words(app) and "**Random** :gray[tuned]" in words(app)
+    assert "**Big** :gray[judged]" in words(app) and "**Random** :gray[waiting]" in words(app)
     assert "**3 of 4**" in words(app)
 
 
