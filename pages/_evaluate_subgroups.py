@@ -12,8 +12,9 @@ from pages import _shell as ui
 def draw(ws: ui.Workspace, record: results.ExperimentRecord) -> None:
     """Draw an arm beside its baseline in every subgroup."""
     result = record.result or {}
-    kinds, arms = breakdown.kinds(ws, result), findings.arms_of(result)
-    if not kinds or len(arms) < 2 or not breakdown.metrics(result):
+    kinds = breakdown.kinds(ws, result)
+    arms = [arm for arm in findings.arms_of(result) if breakdown.metrics(result, (arm,))]
+    if not kinds or len(arms) < 2:
         ui.empty(
             "There is nothing to break down: it takes two arms, and test rows of several sources, tasks (a column "
             "`group` or `task`) or lengths. Name these columns when you load the test set.",

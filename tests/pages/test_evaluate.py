@@ -165,6 +165,15 @@ def test_subgroups_show_small_ones_with_care(opened: Open, workspace: Workspace,
     assert "<b>" not in app.get("plotly_chart")[0].proto.spec
 
 
+def test_subgroups_leave_out_a_model_that_no_metric_of_test_rows_judges(
+    opened: Open, workspace: Workspace, sums: str, finish: Finish, result_of: Callable[..., dict[str, Any]]
+) -> None:
+    arms = finish(workspace, sums)["arms"]
+    result_of(workspace, sums, arms={**arms, "Other": {**arms["zero_shot"], "metrics": {}}}, models={"Other": {}})
+    app = part(opened("evaluate", sums), "subgroups")
+    assert "Other" not in keyed(app.selectbox, "subgroups-against").options
+
+
 def test_cost_is_told_with_and_without_a_price(opened: Open, workspace: Workspace, sums: str, finish: Finish) -> None:
     finish(workspace, sums)
     app = part(opened("evaluate", sums), "cost")
