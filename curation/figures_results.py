@@ -103,7 +103,9 @@ def _count(result: Mapping[str, Any], arm: str) -> str:
     return f" · {n:,}" if n and "@" not in arm else ""
 
 
-def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "light") -> go.Figure:
+def losses(
+    curves: Mapping[str, Sequence[Mapping[str, Any]]], *, planned: Sequence[int] = (), theme: str = "light"
+) -> go.Figure:
     """Draw the losses of each arm: each training's steps faintly, their running mean over them, the queries' dashed.
 
     Parameters
@@ -111,6 +113,8 @@ def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "l
     curves : mapping of arm to sequence of points
         Points with ``seed``, ``step`` and ``loss`` or ``query_loss`` in the order of steps, as a result's ``curves``
         has them.
+    planned : sequence of int
+        Optimizer steps of each training while some are under way, so that the axis stays the same to the end.
     """
     palette = PALETTES[theme]
     figure = go.Figure()
@@ -136,7 +140,8 @@ def losses(curves: Mapping[str, Sequence[Mapping[str, Any]]], *, theme: str = "l
                 showlegend=number == 0,
                 hovertemplate=f"{label(arm_label(arm))}, seed {seed}, step %{{x}}: %{{y:.3f}}<extra></extra>",
             )
-    spread_out = longest and max(longest) > 4 * min(longest)
+    lengths = planned or longest
+    spread_out = lengths and max(lengths) > 4 * min(lengths)
     watched = False
     for arm in in_order(curves):
         for seed, points in _by_seed(curves[arm], "query_loss").items():

@@ -44,9 +44,8 @@ def _draw(ws: ui.Workspace, job_id: str) -> None:
             if alive:
                 left = Orders(jobs.folder(ws, job.id)).left_out()
                 _readings(ws, job, arms.course([row for row in planned if row[0] not in left], readings))
-            st.plotly_chart(
-                figures_results.losses(curves, theme=theme()), theme=None, config=PLAIN, key=f"live-{job.id}"
-            )
+            figure = figures_results.losses(curves, planned=[row[3] for row in planned if row[3]], theme=theme())
+            st.plotly_chart(figure, theme=None, config=PLAIN, key=f"live-{job.id}")
             asked = json.loads(job.config).get("experiment") or {}
             aside = asked.get("dev_share") and asked["training"]["early_stopping"]
             st.caption(

@@ -51,6 +51,8 @@ def test_losses_have_a_faint_and_a_smooth_line_a_seed_and_one_legend_entry_an_ar
     assert [t.name for t in figure.data if t.showlegend] == ["Random", "Selected", "Full pool"]
     assert figure.layout.xaxis.type == "log"  # the full pool has five times the steps
     assert figures_results.losses({"random": result["curves"]["random"]}).layout.xaxis.type == "linear"
+    for planned, kind in (((100, 100), "linear"), ((100, 500), "log")):  # whatever is done of them so far
+        assert figures_results.losses(result["curves"], planned=planned).layout.xaxis.type == kind
 
 
 def test_the_queries_loss_is_dashed_in_its_arms_colour(result: dict[str, Any]) -> None:
