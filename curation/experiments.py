@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from curation.data.rows import Example
     from curation.evaluation import Evaluation
 
-__all__ = ["ZERO_SHOT", "Inputs", "arm_ids", "arm_key", "differences", "experiment", "judge", "summaries", "tune"]
+__all__ = ["ZERO_SHOT", "Inputs", "arm_ids", "arm_key", "experiment", "judge", "tune"]
 
 VERSION = 3
 _ASIDE = ("price_per_hour", "quantiles", "trackers")  # options that change nothing of the result
